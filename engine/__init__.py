@@ -1,0 +1,1 @@
+"""The training engine: everything below the run folder. Never imports `acestep_tui`."""

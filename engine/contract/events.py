@@ -1,0 +1,377 @@
+"""The events of a run: one frozen dataclass a kind, one JSON line an event.
+
+A line is ``{"v":1,"seq":412,"t":1763820000.25,"kind":"step",…}``. Units are in the names
+(``step_s`` seconds, ``vram_bytes`` bytes). Numbers that are not finite become null and are listed under ``nonfinite``. Readers keep kinds
+they do not know (as plain records), so old viewers follow newer runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+EVENT_VERSION = 1
+
+# Phase identifiers in the order they run, each with the word shown to the user.
+PHASES: dict[str, str] = {
+    "scan": "scan",
+    "cache": "prepare",
+    "load": "load",
+    "warmup": "warm up",
+    "train": "train",
+    "validate": "validate",
+    "save": "save",
+    "finish": "finish",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Base of all events; `kind` is the name on disk."""
+
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted(Event):
+    """The worker is alive and has the lock. Written once a start, so a resumed run has several."""
+
+    kind: ClassVar[str] = "run_started"
+    name: str
+    dir: str
+    version: str
+    pid: int
+    host: str
+    device: str
+    resumed_step: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan(Event):
+    """What the run is expected to take, before anything heavy starts. Estimates."""
+
+    kind: ClassVar[str] = "plan"
+    vram_bytes: int
+    ram_bytes: int
+    disk_bytes: int
+    seconds: float
+    num_steps: int
+    num_epochs: float
+    disk_free_bytes: int | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseStarted(Event):
+    """A phase begins; `total` is its number of units (songs, steps) when known."""
+
+    kind: ClassVar[str] = "phase_started"
+    phase: str
+    total: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseEnded(Event):
+    """A phase ended well; `summary` is one plain sentence for people."""
+
+    kind: ClassVar[str] = "phase_ended"
+    phase: str
+    done: int | None = None
+    total: int | None = None
+    seconds: float
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanProgress(Event):
+    """Files looked at so far."""
+
+    kind: ClassVar[str] = "scan_progress"
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileProblem(Event):
+    """Something about one file: left out (error) or used with a reservation (warning)."""
+
+    kind: ClassVar[str] = "file_problem"
+    severity: str
+    file: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheProgress(Event):
+    """Entries prepared so far: audio entries and text states together."""
+
+    kind: ClassVar[str] = "cache_progress"
+    done: int
+    total: int
+    file: str
+    audio_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelLoaded(Event):
+    """The model is in memory, with its adapter."""
+
+    kind: ClassVar[str] = "model_loaded"
+    model: str
+    num_parameters: int
+    num_trainable: int
+    dtype: str
+    device: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step(Event):
+    """One optimizer step. Loss is the mean over its micro-batches."""
+
+    kind: ClassVar[str] = "step"
+    step: int
+    total: int
+    loss: float
+    lr: float
+    grad_norm: float | None = None
+    epoch: float = 0.0
+    step_s: float = 0.0
+    data_s: float = 0.0
+    audio_s: float = 0.0
+    eta_s: float | None = None
+    ssl_loss: float | None = None
+    bucket: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValidationLoss(Event):
+    """Held-out loss: songs never trained on, fixed noise and timesteps, no dropout."""
+
+    kind: ClassVar[str] = "validation_loss"
+    step: int
+    loss: float
+    num_songs: int
+    base_loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hardware(Event):
+    """A reading of device and host; unknown is None."""
+
+    kind: ClassVar[str] = "hardware"
+    vram_used_bytes: int | None = None
+    vram_reserved_bytes: int | None = None
+    vram_peak_bytes: int | None = None
+    vram_total_bytes: int | None = None
+    gpu_percent: float | None = None
+    gpu_celsius: float | None = None
+    gpu_watts: float | None = None
+    ram_bytes: int | None = None
+    ram_free_bytes: int | None = None
+    cpu_percent: float | None = None
+    disk_free_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleProgress(Event):
+    """Sampler steps done of a clip under way."""
+
+    kind: ClassVar[str] = "sample_progress"
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleSaved(Event):
+    """A validation clip and its sidecar JSON are on disk."""
+
+    kind: ClassVar[str] = "sample_saved"
+    step: int
+    name: str
+    path: str
+    seconds: float
+    took_s: float
+    verdict: str = "ok"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointSaved(Event):
+    """A checkpoint folder is whole and in place."""
+
+    kind: ClassVar[str] = "checkpoint_saved"
+    step: int
+    path: str
+    bytes: int
+    verified: bool
+    took_s: float = 0.0
+    reason: str = "interval"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterExported(Event):
+    """The shareable adapter was written, read again and compared with the trained one."""
+
+    kind: ClassVar[str] = "adapter_exported"
+    path: str
+    format: str
+    bytes: int
+    max_relative_error: float
+    verified: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proofs(Event):
+    """What was proved about the result at the end; None = not measured."""
+
+    kind: ClassVar[str] = "proofs"
+    works: bool | None = None
+    loads: bool | None = None
+    resumes: bool | None = None
+    is_yours: bool | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warning(Event):  # noqa: A001 - the kind's name in the design
+    """Something the user should know; nothing stops."""
+
+    kind: ClassVar[str] = "warning"
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paused(Event):
+    """Training stands still (`paused` true) or goes on again."""
+
+    kind: ClassVar[str] = "paused"
+    paused: bool
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandDone(Event):
+    """A control command was carried out (or refused, with the reason)."""
+
+    kind: ClassVar[str] = "command_done"
+    command: str
+    id: str
+    ok: bool = True
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat(Event):
+    """Beats every 10 s from a thread, also inside a long compile."""
+
+    kind: ClassVar[str] = "heartbeat"
+    phase: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded(Event):
+    """The last event of a start. outcome: finished, stopped or failed."""
+
+    kind: ClassVar[str] = "run_ended"
+    outcome: str
+    exit_code: int
+    steps: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    hint: str = ""
+    heldout_first: float | None = None
+    heldout_last: float | None = None
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    event.kind: event
+    for event in (
+        RunStarted,
+        Plan,
+        PhaseStarted,
+        PhaseEnded,
+        ScanProgress,
+        FileProblem,
+        CacheProgress,
+        ModelLoaded,
+        Step,
+        ValidationLoss,
+        Hardware,
+        SampleProgress,
+        SampleSaved,
+        CheckpointSaved,
+        AdapterExported,
+        Proofs,
+        Warning,
+        Paused,
+        CommandDone,
+        Heartbeat,
+        RunEnded,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event as read from disk: its envelope and its fields as plain data.
+
+    `event` is the typed event, or None when the kind is unknown or lacks fields this version needs.
+    """
+
+    seq: int
+    t: float
+    kind: str
+    data: dict[str, Any]
+    event: Event | None
+
+
+def encode(event: Event, *, seq: int, t: float) -> str:
+    """One JSON line, newline included. Non-finite floats become null and are named under ``nonfinite``."""
+    nonfinite: list[str] = []
+    fields: dict[str, Any] = {}
+    for entry in dataclasses.fields(event):
+        value = getattr(event, entry.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            nonfinite.append(entry.name)
+            value = None
+        fields[entry.name] = value
+    line: dict[str, Any] = {"v": EVENT_VERSION, "seq": seq, "t": round(t, 3), "kind": event.kind, **fields}
+    if nonfinite:
+        line["nonfinite"] = nonfinite
+    return json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def decode(line: str) -> Record:
+    """Parse one line.
+
+    Raises:
+        ValueError: The line is not a JSON object with seq, t and kind (a torn line, for instance).
+    """
+    data = json.loads(line)
+    if not isinstance(data, dict) or not {"seq", "t", "kind"} <= data.keys():
+        raise ValueError("not an event: an object with seq, t and kind is needed")
+    kind = str(data["kind"])
+    fields = {key: value for key, value in data.items() if key not in ("v", "seq", "t", "kind")}
+    return Record(seq=int(data["seq"]), t=float(data["t"]), kind=kind, data=fields, event=_typed(kind, fields))
+
+
+def _typed(kind: str, fields: dict[str, Any]) -> Event | None:
+    event_type = EVENT_TYPES.get(kind)
+    if event_type is None:
+        return None
+    values = {}
+    nonfinite = fields.get("nonfinite", ())
+    for entry in dataclasses.fields(event_type):
+        if entry.name in fields:
+            value = fields[entry.name]
+            values[entry.name] = math.nan if entry.name in nonfinite else value
+    try:
+        return event_type(**values)
+    except TypeError:
+        return None

@@ -1,0 +1,59 @@
+"""Writing files so that nothing is ever half there: aside, fsynced, renamed.
+
+Every cache entry, setting, sidecar and checkpoint goes through these few functions, so a test can make any fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import as_disk_error, is_disk_failure
+
+
+def write_atomic(path: Path, content: bytes, *, action: str = "writing a file") -> None:
+    """Write ``content`` to ``path`` all or nothing; parents are made.
+
+    Raises:
+        DiskError: The disk is full or not writable; no partial file is left behind.
+    """
+    # The process id keeps two writers of one shared cache apart; the last rename wins with equal content.
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        if is_disk_failure(error):
+            raise as_disk_error(error, action=action, path=path) from error
+        raise
+
+
+def write_json(path: Path, value: Any, *, action: str = "writing a file") -> None:
+    """`write_atomic` of indented, key-ordered-as-given JSON with a final newline."""
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(), action=action)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file written by `write_json` (UTF-8, a byte-order mark is accepted)."""
+    return json.loads(path.read_text(encoding="utf-8-sig"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` durable; a no-op where folders cannot be opened (Windows, some network disks)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
