@@ -42,7 +42,7 @@ def send(control: Path, kind: str, **arguments: Any) -> str:
 
 
 def pending(control: Path) -> list[Command]:
-    """Commands waiting in ``control``, oldest first. Unreadable files come as kind ``invalid`` so that they are answered."""
+    """Commands waiting in ``control``, oldest first; an unreadable file comes as kind ``invalid`` to be answered."""
     commands = []
     try:
         names = sorted(

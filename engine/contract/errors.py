@@ -98,5 +98,5 @@ def as_disk_error(error: BaseException, *, action: str, path: object) -> DiskErr
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DiskError(
         f"{action} failed: {path}: {reason}",
-        hint="Free some space there or choose another folder. What was saved before is whole; the same command goes on.",
+        hint="Free some space there or choose another folder. What was saved is whole; the same command goes on.",
     )

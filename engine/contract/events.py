@@ -1,8 +1,8 @@
 """The events of a run: one frozen dataclass a kind, one JSON line an event.
 
-A line is ``{"v":1,"seq":412,"t":1763820000.25,"kind":"step",…}``. Units are in the names
-(``step_s`` seconds, ``vram_bytes`` bytes). Numbers that are not finite become null and are listed under ``nonfinite``. Readers keep kinds
-they do not know (as plain records), so old viewers follow newer runs.
+A line is ``{"v":1,"seq":412,"t":1763820000.25,"kind":"step",…}``. Units are in the names (``step_s`` seconds,
+``vram_bytes`` bytes). Numbers that are not finite become null and are listed under ``nonfinite``. Readers keep
+kinds they do not know (as plain records), so old viewers follow newer runs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,207 @@
+"""Writing checkpoints: aside, verified, guard last, renamed in. Layout: config-formats.md section 4.1.
+
+::
+
+    checkpoint-500/
+      pytorch_lora_weights.safetensors     LoRA runs (a full run has ace_step_transformer/ instead)
+      training_state.safetensors           optimizer memory, random states
+      training_state.json                  counters, loss scaler
+      training_state-<backend id>.json     position of the stream of samples
+      config.json                          the effective configuration
+      checkpoint_manifest.json             files with size and SHA-256, model family, type and flavour
+      .guard                               written last: without it the folder does not count
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from engine.contract.config import Config
+from engine.contract.errors import ModelError, as_disk_error, is_disk_failure
+from engine.contract.files import read_json, sync_folder, write_json
+from engine.contract.run_dir import GUARD_FILE, PARTIAL_SUFFIX, RunDir, checkpoint_step
+from engine.train.state import TrainState, optimizer_tensors, random_tensors
+from engine.train.weights import TrainedWeights
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "checkpoint_manifest.json"
+STATE_FILE = "training_state.json"
+TENSORS_FILE = "training_state.safetensors"
+
+
+def write_checkpoint(
+    run_dir: RunDir,
+    state: TrainState,
+    weights: TrainedWeights,
+    *,
+    config: Config,
+    stream: dict[str, Any],
+    device: torch.device,
+    rolling: bool = False,
+) -> Path:
+    """Write the checkpoint of the current step and return its folder; an equal whole one is left as it is.
+
+    Args:
+        run_dir: The run.
+        state: What to save.
+        weights: The trained weights' own way of saving.
+        config: Goes into the folder, so that a checkpoint explains itself.
+        stream: Position of the stream of samples by backend id.
+        device: Its random state is saved too.
+        rolling: Name it ``checkpoint-N-rolling``.
+
+    Raises:
+        DiskError: Full or not writable; earlier checkpoints are untouched and no partial folder stays.
+        ModelError: What was written does not read back equal.
+    """
+    folder = run_dir.checkpoint(state.step, rolling=rolling)
+    if (folder / GUARD_FILE).exists():
+        return folder
+    aside = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    remove_partial(run_dir)
+    try:
+        aside.mkdir(parents=True)
+        tensors = {**optimizer_tensors(state), **random_tensors(device)}
+        weights.save(aside, step=state.step)
+        save_file(tensors, aside / TENSORS_FILE, metadata={"format": "pt"})
+        scaler = {} if state.scaler is None else state.scaler.state_dict()
+        write_json(aside / STATE_FILE, {"version": FORMAT_VERSION, **state.counters(), "scaler": scaler})
+        for backend_id, position in stream.items():
+            write_json(aside / f"training_state-{backend_id}.json", position)
+        write_json(aside / "config.json", config.to_dict())
+        _verify(aside, weights, tensors)
+        write_json(aside / MANIFEST_FILE, _manifest(aside, config))
+        _sync_tree(aside)
+        (aside / GUARD_FILE).touch()
+        sync_folder(aside)
+        _move_in(aside, folder)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if is_disk_failure(error):
+            raise as_disk_error(error, action=f"saving step {state.step}", path=folder) from error
+        raise
+    return folder
+
+
+def remove_partial(run_dir: RunDir) -> None:
+    """Remove what a killed save left behind."""
+    for leftover in run_dir.path.glob(f"checkpoint-*{PARTIAL_SUFFIX}"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def purge_checkpoints(run_dir: RunDir, *, keep: int, keep_rolling: int, best_step: int | None) -> list[Path]:
+    """Delete the oldest whole checkpoints beyond the limits; the newest and the best always stay.
+
+    Args:
+        run_dir: The run.
+        keep: Plain checkpoints to keep; 0 keeps all.
+        keep_rolling: Rolling ones to keep.
+        best_step: Step of the best one, kept beside the newest `keep`.
+
+    Returns:
+        Folders that should have gone but could not be removed (never fatal).
+    """
+    plain = [folder for folder in run_dir.whole_checkpoints() if not folder.name.endswith("-rolling")]
+    rolling = [folder for folder in run_dir.whole_checkpoints() if folder.name.endswith("-rolling")]
+    doomed = plain[:-keep] if keep else []
+    doomed = [folder for folder in doomed if checkpoint_step(folder) != best_step] + rolling[:-keep_rolling]
+    stuck = []
+    for folder in doomed:
+        # The guard goes first: a half-deleted checkpoint must not count as whole.
+        try:
+            (folder / GUARD_FILE).unlink(missing_ok=True)
+            shutil.rmtree(folder)
+        except OSError:
+            stuck.append(folder)
+    return stuck
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes in all files below ``folder``."""
+    return sum(path.stat().st_size for path in _files(folder))
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint whose files are all there and unchanged.
+
+    Raises:
+        ModelError: Guard or manifest missing, or a file missing, short or changed.
+    """
+    hint = "Go on from an older checkpoint with --resume_from_checkpoint=checkpoint-N, or start anew with --fresh."
+    if not (folder / GUARD_FILE).exists():
+        raise ModelError(f"{folder}: not whole (no {GUARD_FILE}: the save was interrupted)", hint=hint)
+    try:
+        manifest: dict[str, Any] = read_json(folder / MANIFEST_FILE)
+        files: dict[str, dict[str, Any]] = manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / MANIFEST_FILE}: cannot be read: {error}", hint=hint) from error
+    for name, facts in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{path}: missing", hint=hint)
+        if path.stat().st_size != facts["bytes"] or sha256(path) != facts["sha256"]:
+            raise ModelError(f"{path}: does not match its checksum", hint=hint)
+    return manifest
+
+
+def _manifest(folder: Path, config: Config) -> dict[str, Any]:
+    return {
+        "version": FORMAT_VERSION,
+        "name": folder.name.removesuffix(PARTIAL_SUFFIX),
+        "model_family": config.model_family,
+        "model_type": config.model_type,
+        "model_flavour": config.model_flavour,
+        "files": {
+            str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for path in _files(folder)
+        },
+    }
+
+
+def _verify(folder: Path, weights: TrainedWeights, tensors: dict[str, torch.Tensor]) -> None:
+    from safetensors import safe_open
+
+    with safe_open(folder / TENSORS_FILE, framework="pt") as file:
+        equal = all(torch.equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
+    if not equal or not weights.equal_to(folder):
+        raise ModelError(
+            f"{folder}: what was written does not read back the same",
+            hint="The disk may be failing; choose another output_dir.",
+        )
+
+
+def _move_in(aside: Path, folder: Path) -> None:
+    if folder.exists():  # an unguarded folder of the same name from an interrupted delete
+        shutil.rmtree(folder)
+    aside.replace(folder)
+    sync_folder(folder.parent)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in _files(folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

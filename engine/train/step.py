@@ -1,0 +1,133 @@
+"""One optimizer step."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.batches.collate import Batch
+from engine.contract.config import Config
+from engine.contract.errors import NonFiniteLossError
+from engine.model.family import ModelFamily
+from engine.objective.loss import LossTerms
+from engine.optim.clip import clip_gradients
+from engine.train.state import TrainState
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one optimizer step gave, as plain numbers."""
+
+    loss: float
+    ssl_loss: float | None
+    grad_norm: float
+    lr: float
+    audio_s: float
+    step_s: float
+    bucket: str
+
+
+def precision_context(config: Config, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Autocast for ``mixed_precision`` fp16 or bf16; nothing for ``no`` (everything in float32)."""
+    dtypes = {"fp16": torch.float16, "bf16": torch.bfloat16}
+    dtype = dtypes.get(config.mixed_precision)
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def train_step(
+    state: TrainState,
+    micro_batches: Sequence[Batch],
+    *,
+    family: ModelFamily,
+    config: Config,
+    sigmas: Tensor,
+    ssl_weight: float,
+    device: torch.device,
+) -> StepResult:
+    """Forward and backward over the micro-batches, clip, finite check, optimizer, schedule.
+
+    The loss is the mean over the *samples* of the step, so 1 × 4 accumulated equals a batch of 4.
+
+    Raises:
+        NonFiniteLossError: Loss or gradients are not finite; names the batch's files. The weights are untouched.
+    """
+    started = time.perf_counter()
+    num_samples = sum(len(batch.files) for batch in micro_batches)
+    terms_of = []
+    for cpu_batch in micro_batches:
+        batch = cpu_batch.to(device)
+        with precision_context(config, device):
+            terms = family.loss(state.model, batch, sigmas=sigmas, ssl_weight=ssl_weight)
+        share = terms.total * (len(batch.files) / num_samples)
+        (share if state.scaler is None else state.scaler.scale(share)).backward()
+        terms_of.append(terms)
+
+    if state.scaler is not None:
+        state.scaler.unscale_(state.optimizer)
+    grad_norm = clip_gradients(state.trainable.values(), max_norm=config.max_grad_norm, method=config.grad_clip_method)
+    weights = [len(batch.files) / num_samples for batch in micro_batches]
+    loss, ssl_loss, norm = _read(terms_of, weights, grad_norm)
+    _check_finite(state, micro_batches, terms_of, loss=loss, grad_norm=norm)
+
+    lr = state.optimizer.param_groups[0]["lr"]
+    if state.scaler is None:
+        state.optimizer.step()
+    else:
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=config.set_grads_to_none)
+    state.schedule.step()
+    state.step += 1
+
+    audio_s = sum(batch.audio_s for batch in micro_batches)
+    step_s = time.perf_counter() - started
+    state.audio_s += audio_s
+    state.train_s += step_s
+    return StepResult(
+        loss=loss,
+        ssl_loss=ssl_loss,
+        grad_norm=norm,
+        lr=float(lr),
+        audio_s=audio_s,
+        step_s=step_s,
+        bucket=micro_batches[0].bucket,
+    )
+
+
+def _read(terms_of: list[LossTerms], weights: list[float], grad_norm: Tensor) -> tuple[float, float | None, float]:
+    """Loss, SSL part and gradient norm as numbers: the step's one wait for the device."""
+    share = torch.tensor(weights)
+    totals = torch.stack([terms.total.detach().float() for terms in terms_of])
+    ssl = [sum(terms.ssl.values(), start=torch.zeros((), device=totals.device)) for terms in terms_of if terms.ssl]
+    ssl_total = torch.stack(ssl).mean().reshape(1) if ssl else totals.new_zeros(1)
+    *losses, ssl_value, norm = torch.cat([totals, ssl_total, grad_norm.detach().float().reshape(1)]).tolist()
+    loss = sum(value * weight for value, weight in zip(losses, share.tolist(), strict=True))
+    return loss, (ssl_value if ssl else None), norm
+
+
+def _check_finite(
+    state: TrainState, batches: Sequence[Batch], terms_of: list[LossTerms], *, loss: float, grad_norm: float
+) -> None:
+    # With a loss scaler, infinite gradients are its ordinary way of finding the scale: it skips the step.
+    if math.isfinite(loss) and (state.scaler is not None or math.isfinite(grad_norm)):
+        return
+    guilty = [
+        name
+        for batch, terms in zip(batches, terms_of, strict=True)
+        for name, value in zip(batch.files, terms.per_sample.tolist(), strict=True)
+        if not math.isfinite(value)
+    ]
+    files = guilty or [name for batch in batches for name in batch.files]
+    what = "the loss is" if not math.isfinite(loss) else "the gradients are"
+    names = " and ".join(dict.fromkeys(files))
+    raise NonFiniteLossError(
+        f"stopped at step {state.step + 1}: {what} no longer a number. It came with {names}",
+        hint="Leave these songs out (exclude_files), or halve learning_rate, then run the same command again: "
+        "it goes on from the last checkpoint.",
+    )

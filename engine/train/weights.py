@@ -1,0 +1,73 @@
+"""The two kinds of trained weights, each with its own way of saving, loading and comparing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from engine.contract.run_dir import ADAPTER_FILE
+from engine.export.adapter_file import read_adapter, write_adapter
+from engine.model.adapters import LoraSpec, adapter_state, load_adapter_state
+from engine.model.load import Checkpoint, read_transformer_into, save_transformer, transformer_equals
+
+TRANSFORMER_FOLDER = "ace_step_transformer"
+
+
+class TrainedWeights(Protocol):
+    """What a checkpoint needs of the weights that are trained."""
+
+    def save(self, folder: Path, *, step: int) -> None:
+        """Write them into ``folder``."""
+
+    def load(self, folder: Path) -> None:
+        """Read them back into the model, bit for bit."""
+
+    def equal_to(self, folder: Path) -> bool:
+        """Whether what ``folder`` holds equals the model, bit for bit."""
+
+
+class LoraWeights:
+    """A LoRA adapter in resume form: unfolded, true alpha, canonical keys (exports.md section 1)."""
+
+    def __init__(self, model: nn.Module, spec: LoraSpec, *, base_model: str) -> None:
+        self._model = model
+        self._spec = spec
+        self._base_model = base_model
+
+    def save(self, folder: Path, *, step: int) -> None:
+        """Write ``pytorch_lora_weights.safetensors``."""
+        metadata = {"base_model": self._base_model, "global_step": str(step)}
+        write_adapter(folder / ADAPTER_FILE, adapter_state(self._model), spec=self._spec, metadata=metadata)
+
+    def load(self, folder: Path) -> None:
+        """Read the adapter file into the model's adapter."""
+        load_adapter_state(self._model, read_adapter(folder / ADAPTER_FILE).tensors)
+
+    def equal_to(self, folder: Path) -> bool:
+        """Whether the file's tensors equal the adapter's."""
+        saved, live = read_adapter(folder / ADAPTER_FILE).tensors, adapter_state(self._model)
+        return saved.keys() == live.keys() and all(torch.equal(saved[name], live[name].cpu()) for name in live)
+
+
+class FullWeights:
+    """All weights of the transformer, with the dead ones of the source checkpoint copied through."""
+
+    def __init__(self, model: nn.Module, source: Checkpoint) -> None:
+        self._model = model
+        self._source = source
+
+    def save(self, folder: Path, *, step: int) -> None:
+        """Write ``ace_step_transformer/`` in float32, so that a resumed run is bit-equal."""
+        del step  # full checkpoints carry it in training_state.json alone
+        save_transformer(self._model, self._source, folder / TRANSFORMER_FOLDER, dtype=torch.float32)
+
+    def load(self, folder: Path) -> None:
+        """Read the folder's tensors into the model, one at a time."""
+        read_transformer_into(self._model, folder / TRANSFORMER_FOLDER)
+
+    def equal_to(self, folder: Path) -> bool:
+        """Whether the folder's tensors equal the model's."""
+        return transformer_equals(self._model, folder / TRANSFORMER_FOLDER)

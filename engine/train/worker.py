@@ -1,0 +1,157 @@
+"""The life of the worker: lock, identity, signals, events, outcome. What it does in between is the trainer's.
+
+The worker outlives every terminal: it is started in a session of its own, ignores SIGHUP, holds `lock` in the run
+folder for life and answers through events only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engine.contract.errors import (
+    ConfigError,
+    ExitCode,
+    OutOfMemoryError,
+    StopRequested,
+    UserError,
+    as_disk_error,
+    is_disk_failure,
+)
+from engine.contract.events import RunEnded
+from engine.contract.files import write_json
+from engine.contract.run_dir import RunDir
+from engine.telemetry.emitter import Emitter
+from engine.train.inbox import Inbox
+
+
+@contextlib.contextmanager
+def held_lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on ``path`` for the block.
+
+    Raises:
+        ConfigError: Another worker holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # O_CLOEXEC: a child process (git, a checkpoint script) must not keep the run alive after the worker.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{path.parent}: another worker is training in this folder",
+                hint=f"Follow it with: acestep-tui attach {path.parent.name}   or stop it first.",
+            ) from None
+        except OSError:
+            # No locks on this file system (NFS, Lustre): liveness is judged by the heartbeat there.
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def boot_id() -> str:
+    """Identifies this boot, so that a reused process id is not taken for the worker; empty if unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def write_identity(run_dir: RunDir, *, argv: list[str]) -> None:
+    """Write worker.json: who is at work here."""
+    import torch
+
+    write_json(
+        run_dir.worker_json,
+        {
+            "pid": os.getpid(),
+            "pgid": os.getpgrp(),
+            "start_time": time.time(),
+            "boot_id": boot_id(),
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "versions": {"torch": torch.__version__},
+            "argv": argv,
+            "cwd": str(Path.cwd()),
+        },
+        action="writing the worker's identity",
+    )
+
+
+def run_worker(run_dir: RunDir, *, argv: list[str], work: Callable[[Emitter, Inbox], RunEnded]) -> ExitCode:
+    """Run ``work`` as the worker of a run folder and end with exactly one `run_ended` event.
+
+    Args:
+        run_dir: The folder; it exists and holds config.json.
+        argv: The worker's arguments, for worker.json.
+        work: Does everything and returns the last event, or raises.
+
+    Returns:
+        The process's exit code, equal to the event's.
+    """
+    started = time.monotonic()
+    try:
+        with held_lock(run_dir.lock), Emitter(run_dir.events_jsonl) as emitter:
+            write_identity(run_dir, argv=argv)
+            inbox = Inbox(run_dir, emitter)
+            inbox.install_signals()
+            try:
+                ended = work(emitter, inbox)
+            except BaseException as error:
+                ended = ending_of(error, seconds=time.monotonic() - started)
+            inbox.answer("stop_now")
+            emitter.emit(ended)
+            return ExitCode(ended.exit_code)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def ending_of(error: BaseException, *, seconds: float) -> RunEnded:
+    """The `run_ended` event for an exception; the traceback of anything unexpected goes to worker.log."""
+    known = as_user_error(error)
+    if known is None:
+        traceback.print_exception(error, file=sys.stderr)
+        sentence = f"{type(error).__name__}: {error}"
+        hint = "This is a bug in acestep-tui; worker.log has the details."
+        return RunEnded(outcome="failed", exit_code=ExitCode.INTERNAL, seconds=seconds, error=sentence, hint=hint)
+    if not isinstance(error, UserError):
+        traceback.print_exception(error, file=sys.stderr)
+    outcome = "stopped" if isinstance(known, StopRequested) else "failed"
+    return RunEnded(outcome=outcome, exit_code=known.exit_code, seconds=seconds, error=known.message, hint=known.hint)
+
+
+def as_user_error(error: BaseException) -> UserError | None:
+    """The user's version of an exception, or None when it is a bug."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return StopRequested("stopped before anything had to be saved")
+    if is_disk_failure(error):
+        return as_disk_error(error, action="writing", path=getattr(error, "filename", None) or "the run folder")
+    if is_out_of_memory(error):
+        return OutOfMemoryError(
+            f"memory ran out: {str(error).splitlines()[0]}",
+            hint="Lower train_batch_size, or set gradient_checkpointing true, or use shorter pieces "
+            "(audio.max_duration_seconds).",
+        )
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python ran out of memory (CUDA, MPS and CPU say it differently)."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
