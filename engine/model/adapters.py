@@ -1,0 +1,343 @@
+"""LoRA on the transformer through PEFT, with the ecosystem's own key names (spec ace-step-v1.md 10, exports.md 1).
+
+Precision: the adapter's weights are always float32, whatever the base is. Outside autocast PEFT casts a module's input
+up and the low-rank product runs in float32, only its sum with the base output is rounded to the base's dtype; inside
+autocast the two small products run in the autocast dtype. Either way the optimizer works on float32 weights: updates
+far below bf16's step of 2^-8 are not lost.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from engine.contract.errors import ConfigError, ModelError
+from engine.objective.randomness import sample_generator
+
+if TYPE_CHECKING:
+    from engine.contract.config import Config
+    from engine.model.card import TransformerConfig
+    from engine.model.transformer import AceStepTransformer
+
+ADAPTER_NAME = "lora_adapter"
+
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_LYRIC_ATTENTION = ("linear_q", "linear_k", "linear_v")
+TARGET_PRESETS: Mapping[str, tuple[str, ...]] = {
+    "attn_qkv": _ATTENTION,
+    "attn_qkv+linear_qkv": (*_ATTENTION, *_LYRIC_ATTENTION),
+    "attn_qkv+linear_qkv+speech_embedder": (*_ATTENTION, *_LYRIC_ATTENTION, "speaker_embedder"),
+}
+"""Values of ``acestep_lora_target`` and the module-name suffixes they stand for (spec config-formats.md 1.6)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSpec:
+    """Shape and strength of an adapter: ``W' = W + scale * B A`` with A (rank, in) and B (out, rank)."""
+
+    rank: int
+    """Inner width of the pair."""
+    alpha: float
+    """Numerator of the scale."""
+    use_rslora: bool = False
+    """Divide by the square root of the rank instead of the rank."""
+    dropout: float = 0.0
+    """Dropout on the adapter's input while training, 0 ... 1."""
+    target_modules: tuple[str, ...] = TARGET_PRESETS["attn_qkv+linear_qkv"]
+    """Module-name suffixes."""
+    init: str = "default"
+    """How A starts: ``default`` (Kaiming uniform) or ``gaussian`` (std 1/rank); B always starts at zero."""
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    """Module path -> rank where it differs from ``rank``."""
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    """Module path -> alpha where it differs from ``alpha``."""
+
+    @property
+    def scale(self) -> float:
+        """``alpha / rank``, or ``alpha / sqrt(rank)`` with rsLoRA."""
+        return lora_scale(self.rank, self.alpha, use_rslora=self.use_rslora)
+
+    def scale_of(self, module: str) -> float:
+        """The scale of one module, patterns included."""
+        rank, alpha = self.rank_pattern.get(module, self.rank), self.alpha_pattern.get(module, self.alpha)
+        return lora_scale(rank, alpha, use_rslora=self.use_rslora)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What became of an adapter file's keys."""
+
+    matched: tuple[str, ...]
+    """Keys copied into the model."""
+    missing: tuple[str, ...]
+    """Keys of the model that the file lacks: they keep their values."""
+    unexpected: tuple[str, ...]
+    """Keys of the file that the model has no place for."""
+
+
+def lora_scale(rank: int, alpha: float, *, use_rslora: bool) -> float:
+    """``alpha / rank``, or ``alpha / sqrt(rank)`` with rsLoRA."""
+    return alpha / (math.sqrt(rank) if use_rslora else rank)
+
+
+def lora_targets(config: Config) -> tuple[str, ...]:
+    """The module-name suffixes a configuration asks for.
+
+    ``peft_lora_target_modules`` (a list, or the path of a JSON file with a list or with a ``target_modules`` key as
+    upstream's ``lora_config.json`` has it) overrides ``acestep_lora_target``.
+
+    Raises:
+        ConfigError: Unknown preset, unreadable file, or not a non-empty list of strings.
+    """
+    chosen = config.peft_lora_target_modules
+    if chosen is None:
+        preset = config.acestep_lora_target
+        if preset not in TARGET_PRESETS:
+            raise ConfigError(
+                f"acestep_lora_target = {preset}: not known. Accepted: {', '.join(TARGET_PRESETS)}.",
+                hint="For other modules name them in peft_lora_target_modules.",
+            )
+        return TARGET_PRESETS[preset]
+    source = f"peft_lora_target_modules = {chosen}"
+    if isinstance(chosen, str | Path):
+        try:
+            chosen = json.loads(Path(chosen).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{source}: cannot be read: {error}", hint="Accepted: a JSON list of names.") from error
+        if isinstance(chosen, dict):
+            chosen = chosen.get("target_modules")
+    if not isinstance(chosen, Sequence) or not chosen or not all(isinstance(name, str) and name for name in chosen):
+        raise ConfigError(f'{source}: not a non-empty list of module names. Accepted: for example ["to_q", "to_v"].')
+    return tuple(dict.fromkeys(chosen))
+
+
+def lora_spec(config: Config) -> LoraSpec:
+    """The adapter a configuration asks for; ``lora_alpha`` absent means alpha = rank, so scale 1."""
+    alpha = config.lora_rank if config.lora_alpha is None else config.lora_alpha
+    return LoraSpec(
+        rank=config.lora_rank,
+        alpha=alpha,
+        use_rslora=config.lora_use_rslora,
+        dropout=config.lora_dropout,
+        target_modules=lora_targets(config),
+        init=config.lora_init_type,
+    )
+
+
+def known_modules(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """Every module of the checkpoint a LoRA file may name, with the shape of its weight in the file.
+
+    Dead cross-attention projections are among them: files that carry them are valid (exports.md 1).
+    """
+    width, hidden, lyric = config.inner_dim, config.feed_forward_dim, config.lyric_encoder
+    shapes: dict[str, tuple[int, ...]] = {
+        # The patch embedding has 8 input channels and 8 x 256 middle channels whatever the file says (spec 2.1).
+        "proj_in.early_conv_layers.0": (2048, 8, *config.patch_size),
+        "proj_in.early_conv_layers.2": (width, 2048, 1, 1),
+        "timestep_embedder.linear_1": (width, 256),
+        "timestep_embedder.linear_2": (width, width),
+        "t_block.1": (6 * width, width),
+        "speaker_embedder": (width, config.speaker_embedding_dim),
+        "genre_embedder": (width, config.text_embedding_dim),
+        "lyric_embs": (config.lyric_encoder_vocab_size, config.lyric_hidden_size),
+        "lyric_proj": (width, config.lyric_hidden_size),
+        "lyric_encoder.embed.out.0": (lyric.output_size, config.lyric_hidden_size),
+        "final_layer.linear": (config.patch_size[0] * config.patch_size[1] * config.out_channels, width),
+    }
+    for i in range(lyric.num_blocks):
+        layer = f"lyric_encoder.encoders.{i}"
+        for name in ("linear_q", "linear_k", "linear_v", "linear_out", "linear_pos"):
+            shapes[f"{layer}.self_attn.{name}"] = (lyric.output_size, lyric.output_size)
+        shapes[f"{layer}.feed_forward.w_1"] = (lyric.linear_units, lyric.output_size)
+        shapes[f"{layer}.feed_forward.w_2"] = (lyric.output_size, lyric.linear_units)
+    for n, ssl_dim in enumerate(config.ssl_latent_dims):
+        shapes[f"projectors.{n}.0"] = (2 * width, width)
+        shapes[f"projectors.{n}.2"] = (2 * width, 2 * width)
+        shapes[f"projectors.{n}.4"] = (ssl_dim, 2 * width)
+    for i in range(config.num_layers):
+        block = f"transformer_blocks.{i}"
+        for name in _ATTENTION:
+            shapes[f"{block}.attn.{name}"] = (width, width)
+        for name in (*_ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
+            shapes[f"{block}.cross_attn.{name}"] = (width, width)
+        shapes[f"{block}.ff.inverted_conv.conv"] = (2 * hidden, width, 1)
+        shapes[f"{block}.ff.depth_conv.conv"] = (2 * hidden, 1, 3)
+        shapes[f"{block}.ff.point_conv.conv"] = (width, hidden, 1)
+    return shapes
+
+
+def pair_shapes(weight_shape: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of A and B in a file, for a weight of this shape in the checkpoint: convolutions keep trailing axes."""
+    out_features, *rest = weight_shape
+    return (rank, *rest), (out_features, rank, *[1] * (len(rest) - 1))
+
+
+def add_lora(model: AceStepTransformer, spec: LoraSpec, *, seed: int) -> None:
+    """Put a fresh adapter on the model and freeze everything else; the model's output does not change (B = 0).
+
+    A is drawn from (seed, module path) alone: neither the global generator nor the other targets have a part in it.
+
+    Raises:
+        ConfigError: A target matches nothing, or a module that cannot carry LoRA.
+    """
+    _check_targets(model, spec.target_modules)
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        use_rslora=spec.use_rslora,
+        lora_dropout=spec.dropout,
+        target_modules=list(spec.target_modules),
+        init_lora_weights="gaussian" if spec.init == "gaussian" else True,
+        rank_pattern={f"^{name}": rank for name, rank in spec.rank_pattern.items()},
+        alpha_pattern={f"^{name}": alpha for name, alpha in spec.alpha_pattern.items()},
+    )
+    model.requires_grad_(False)
+    # On meta first: PEFT then neither draws from the global generator nor allocates what is replaced below.
+    inject_adapter_in_model(config, model, adapter_name=ADAPTER_NAME, low_cpu_mem_usage=True)
+    for name, layer in lora_layers(model).items():
+        device = layer.get_base_layer().weight.device
+        down, up = layer.lora_A[ADAPTER_NAME], layer.lora_B[ADAPTER_NAME]
+        values = torch.empty(down.weight.shape, dtype=torch.float32)
+        generator = sample_generator(seed, 0, f"lora_init/{name}")
+        if spec.init == "gaussian":
+            nn.init.normal_(values, std=1 / down.weight.shape[0], generator=generator)
+        else:
+            nn.init.kaiming_uniform_(values, a=math.sqrt(5), generator=generator)
+        down.weight = nn.Parameter(values.to(device))
+        up.weight = nn.Parameter(torch.zeros(up.weight.shape, dtype=torch.float32, device=device))
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
+    """Module path -> PEFT layer, in the model's order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+
+
+def adapter_state(model: AceStepTransformer) -> dict[str, Tensor]:
+    """The adapter's tensors under canonical keys and file shapes; detached views, so clone what must not move."""
+    return {key: parameter.detach().view(shape) for key, (parameter, shape) in _adapter_slots(model).items()}
+
+
+@torch.no_grad()
+def load_adapter_state(model: AceStepTransformer, tensors: Mapping[str, Tensor]) -> LoadReport:
+    """Copy canonical tensors into the model's adapter, in place and in float32.
+
+    Raises:
+        ModelError: A tensor has another shape than its place (for example another rank); nothing is copied then.
+    """
+    slots = _adapter_slots(model)
+    matched = tuple(key for key in slots if key in tensors)
+    misshapen = [key for key in matched if tuple(tensors[key].shape) != slots[key][1]]
+    if misshapen:
+        examples = "; ".join(f"{key} {tuple(tensors[key].shape)} instead of {slots[key][1]}" for key in misshapen[:3])
+        raise ModelError(
+            f"{len(misshapen)} of {len(matched)} adapter tensors do not fit the model: {examples}",
+            hint="The file's rank must equal lora_rank, and the file must belong to this base model.",
+        )
+    for key in matched:
+        parameter = slots[key][0]
+        parameter.copy_(tensors[key].view(parameter.shape))
+    return LoadReport(
+        matched=matched,
+        missing=tuple(key for key in slots if key not in tensors),
+        unexpected=tuple(key for key in tensors if key not in slots),
+    )
+
+
+@contextmanager
+def adapter_disabled(model: nn.Module) -> Iterator[None]:
+    """Run the base model: every adapter is out of the way inside the block, and back as it was after it."""
+    layers = list(lora_layers(model).values())
+    # PEFT switches requires_grad along with the adapter; training must find it as it left it.
+    flags = [(parameter, parameter.requires_grad) for layer in layers for parameter in layer.parameters()]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+        for parameter, requires_grad in flags:
+            parameter.requires_grad_(requires_grad)
+
+
+@contextmanager
+def adapter_scaled(model: nn.Module, scale: float | Mapping[str, float]) -> Iterator[None]:
+    """Play the adapter at another scale inside the block: one number for all, or one per module path."""
+    layers = lora_layers(model)
+    before = {name: layer.scaling[ADAPTER_NAME] for name, layer in layers.items()}
+    for name, layer in layers.items():
+        layer.scaling[ADAPTER_NAME] = scale if isinstance(scale, float | int) else scale[name]
+    try:
+        yield
+    finally:
+        for name, layer in layers.items():
+            layer.scaling[ADAPTER_NAME] = before[name]
+
+
+def _adapter_slots(model: AceStepTransformer) -> dict[str, tuple[nn.Parameter, tuple[int, ...]]]:
+    """Canonical key -> the live parameter and its shape in a file."""
+    modules = known_modules(model.config)
+    slots: dict[str, tuple[nn.Parameter, tuple[int, ...]]] = {}
+    for name, layer in lora_layers(model).items():
+        down, up = layer.lora_A[ADAPTER_NAME].weight, layer.lora_B[ADAPTER_NAME].weight
+        down_shape, up_shape = pair_shapes(modules[name], down.shape[0])
+        slots[f"{name}.lora_A.weight"] = (down, down_shape)
+        slots[f"{name}.lora_B.weight"] = (up, up_shape)
+    return slots
+
+
+def _check_targets(model: nn.Module, targets: Sequence[str]) -> None:
+    """Each target must match at least one module, and only modules that can carry LoRA."""
+    leaves = {name: module for name, module in model.named_modules() if name and not any(module.children())}
+    for target in targets:
+        matches = {name: leaf for name, leaf in leaves.items() if name == target or name.endswith(f".{target}")}
+        if not matches:
+            near = ", ".join(_near_targets(leaves, target))
+            raise ConfigError(
+                f"LoRA target '{target}' matches no module of the model",
+                hint=f"Near names: {near}." if near else "A target is the last part of a module's name, such as to_q.",
+            )
+        for name, leaf in matches.items():
+            _check_target(target, name, leaf)
+
+
+def _check_target(target: str, name: str, leaf: nn.Module) -> None:
+    if name.endswith("ff.depth_conv.conv"):
+        raise ConfigError(
+            f"LoRA target '{target}' matches {name}: LoRA on this depthwise convolution is not offered",
+            hint="It would need a rank of its channel count and no player can load it. Use ff.inverted_conv.conv or"
+            " ff.point_conv.conv.",
+        )
+    if isinstance(leaf, nn.Embedding):
+        raise ConfigError(
+            f"LoRA target '{target}' matches {name}: LoRA on the lyric embedding table is not offered",
+            hint="ComfyUI ignores it. Target lyric_proj or the lyric encoder's linear_q, linear_k, linear_v instead.",
+        )
+    if not isinstance(leaf, nn.Linear | nn.Conv2d):
+        raise ConfigError(
+            f"LoRA target '{target}' matches {name}, a {type(leaf).__name__}: only linear layers can carry LoRA",
+            hint="Write more of the wanted modules' names, so that this one is left out.",
+        )
+
+
+def _near_targets(leaves: Mapping[str, nn.Module], target: str) -> list[str]:
+    """Suffixes of LoRA-able modules that look like the target."""
+    suffixes: dict[str, None] = {}
+    for name, leaf in leaves.items():
+        if isinstance(leaf, nn.Linear):
+            parts = name.split(".")
+            # "to_out.0" and "ff.point_conv.conv": a number or a bare "conv" says nothing on its own.
+            start = 3 if parts[-1] == "conv" else 2 if parts[-1].isdigit() else 1
+            suffixes[".".join(parts[-start:])] = None
+    return difflib.get_close_matches(target, list(suffixes), n=4, cutoff=0.4)

@@ -1,0 +1,105 @@
+"""The learning rate of every step, as a pure function, and its LambdaLR (spec config-formats.md 1.4)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from engine.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from engine.contract.config import Config
+
+SCHEDULES = (
+    "constant",
+    "constant_with_warmup",
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "sine",
+    "polynomial",
+)
+
+
+def peak_learning_rate(config: Config) -> float:
+    """``learning_rate``, with ``lr_scale`` times (the square root of) batch x accumulation x processes."""
+    if not config.lr_scale:
+        return float(config.learning_rate)
+    factor = config.train_batch_size * config.gradient_accumulation_steps * config.num_processes
+    return float(config.learning_rate * (math.sqrt(factor) if config.lr_scale_sqrt else factor))
+
+
+def lr_at(step: int, config: Config, max_steps: int, *, peak: float | None = None) -> float:
+    """Learning rate of optimizer step ``step``, counted from 0.
+
+    Warm-up: ``peak * (step + 1) / lr_warmup_steps`` for the first ``lr_warmup_steps`` steps, so that the first step
+    already learns (upstream's is lost to a rate of 0) and the last one of them runs at the peak. Then, with
+    ``p = (step - warmup) / (max_steps - warmup)``, ``end = lr_end``, ``n = lr_num_cycles``:
+
+    - constant, constant_with_warmup: ``peak``
+    - linear: ``max(peak (1 - p), end)``
+    - cosine: ``end + (peak - end) (1 + cos(pi p)) / 2``
+    - cosine_with_restarts: the same with ``n p`` modulo 1
+    - sine: ``end + (peak - end) (1 + sin(2 pi n p)) / 2``
+    - polynomial: ``end + (peak - end) (1 - p)^lr_power``
+
+    A floor above the peak counts as the peak.
+
+    Args:
+        step: 0 ... max_steps - 1; later steps stay at the end.
+        config: The keys ``lr_*``, ``learning_rate`` and what ``lr_scale`` needs.
+        max_steps: Optimizer steps of the whole run.
+        peak: Replaces the configured peak (a resumed run keeps the one it started with).
+
+    Raises:
+        ConfigError: Unknown schedule; a polynomial whose ``lr_end`` is not below the learning rate.
+    """
+    peak = peak_learning_rate(config) if peak is None else peak
+    schedule, warmup, end = config.lr_scheduler, config.lr_warmup_steps, min(config.lr_end, peak)
+    if schedule not in SCHEDULES:
+        raise ConfigError(f"lr_scheduler = {schedule}: not known. Accepted: {', '.join(SCHEDULES)}.")
+    if schedule == "polynomial" and config.lr_end >= peak:
+        raise ConfigError(
+            f"lr_end = {config.lr_end}: must be below learning_rate ({peak}) for the polynomial schedule."
+        )
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    p = min((step - warmup) / max(max_steps - warmup, 1), 1.0)
+    if schedule == "linear":
+        return max(peak * (1 - p), end)
+    if schedule in ("cosine", "cosine_with_restarts"):
+        cycles = p * config.lr_num_cycles if schedule == "cosine_with_restarts" else p
+        # The very end is the end of the last cycle, not the start of one more.
+        fraction = 1.0 if p == 1.0 else cycles % 1.0
+        return end + (peak - end) * (1 + math.cos(math.pi * fraction)) / 2
+    if schedule == "sine":
+        return end + (peak - end) * (1 + math.sin(2 * math.pi * config.lr_num_cycles * p)) / 2
+    if schedule == "polynomial":
+        return float(end + (peak - end) * (1 - p) ** config.lr_power)
+    return peak
+
+
+def build_schedule(config: Config, optimizer: Optimizer, max_steps: int, *, step: int = 0) -> LambdaLR:
+    """A scheduler that sets each step's rate; call ``step()`` once after each optimizer step.
+
+    Args:
+        config: As in `lr_at`.
+        optimizer: Its state must be restored before, when resuming.
+        max_steps: Optimizer steps of the whole run.
+        step: Optimizer steps done already. Constant schedules then go on at the configured rate, so that a changed
+            ``learning_rate`` takes effect; the others go on from the peak they started with.
+    """
+    configured = peak_learning_rate(config)
+    peak = configured
+    for group in optimizer.param_groups:
+        if step > 0 and not config.lr_scheduler.startswith("constant"):
+            peak = group.get("initial_lr", configured)
+        group["initial_lr"] = peak
+
+    def factor(index: int) -> float:
+        return lr_at(index, config, max_steps, peak=peak) / peak if peak > 0 else 0.0
+
+    return LambdaLR(optimizer, factor, last_epoch=step - 1)
