@@ -23,6 +23,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from engine.contract.errors import ConfigError, ModelError
+from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes
 from engine.objective.randomness import sample_generator
 
 if TYPE_CHECKING:
@@ -98,17 +99,11 @@ def lora_targets(config: Config) -> tuple[str, ...]:
     upstream's ``lora_config.json`` has it) overrides ``acestep_lora_target``.
 
     Raises:
-        ConfigError: Unknown preset, unreadable file, or not a non-empty list of strings.
+        ConfigError: The file cannot be read, or it is not a non-empty list of strings.
     """
     chosen = config.peft_lora_target_modules
     if chosen is None:
-        preset = config.acestep_lora_target
-        if preset not in TARGET_PRESETS:
-            raise ConfigError(
-                f"acestep_lora_target = {preset}: not known. Accepted: {', '.join(TARGET_PRESETS)}.",
-                hint="For other modules name them in peft_lora_target_modules.",
-            )
-        return TARGET_PRESETS[preset]
+        return TARGET_PRESETS[config.acestep_lora_target]
     source = f"peft_lora_target_modules = {chosen}"
     if isinstance(chosen, str | Path):
         try:
@@ -140,41 +135,11 @@ def known_modules(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
 
     Dead cross-attention projections are among them: files that carry them are valid (exports.md 1).
     """
-    width, hidden, lyric = config.inner_dim, config.feed_forward_dim, config.lyric_encoder
-    shapes: dict[str, tuple[int, ...]] = {
-        # The patch embedding has 8 input channels and 8 x 256 middle channels whatever the file says (spec 2.1).
-        "proj_in.early_conv_layers.0": (2048, 8, *config.patch_size),
-        "proj_in.early_conv_layers.2": (width, 2048, 1, 1),
-        "timestep_embedder.linear_1": (width, 256),
-        "timestep_embedder.linear_2": (width, width),
-        "t_block.1": (6 * width, width),
-        "speaker_embedder": (width, config.speaker_embedding_dim),
-        "genre_embedder": (width, config.text_embedding_dim),
-        "lyric_embs": (config.lyric_encoder_vocab_size, config.lyric_hidden_size),
-        "lyric_proj": (width, config.lyric_hidden_size),
-        "lyric_encoder.embed.out.0": (lyric.output_size, config.lyric_hidden_size),
-        "final_layer.linear": (config.patch_size[0] * config.patch_size[1] * config.out_channels, width),
+    return {
+        name.removesuffix(".weight"): shape
+        for name, shape in checkpoint_shapes(config).items()
+        if name.endswith(".weight") and len(shape) > 1
     }
-    for i in range(lyric.num_blocks):
-        layer = f"lyric_encoder.encoders.{i}"
-        for name in ("linear_q", "linear_k", "linear_v", "linear_out", "linear_pos"):
-            shapes[f"{layer}.self_attn.{name}"] = (lyric.output_size, lyric.output_size)
-        shapes[f"{layer}.feed_forward.w_1"] = (lyric.linear_units, lyric.output_size)
-        shapes[f"{layer}.feed_forward.w_2"] = (lyric.output_size, lyric.linear_units)
-    for n, ssl_dim in enumerate(config.ssl_latent_dims):
-        shapes[f"projectors.{n}.0"] = (2 * width, width)
-        shapes[f"projectors.{n}.2"] = (2 * width, 2 * width)
-        shapes[f"projectors.{n}.4"] = (ssl_dim, 2 * width)
-    for i in range(config.num_layers):
-        block = f"transformer_blocks.{i}"
-        for name in _ATTENTION:
-            shapes[f"{block}.attn.{name}"] = (width, width)
-        for name in (*_ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
-            shapes[f"{block}.cross_attn.{name}"] = (width, width)
-        shapes[f"{block}.ff.inverted_conv.conv"] = (2 * hidden, width, 1)
-        shapes[f"{block}.ff.depth_conv.conv"] = (2 * hidden, 1, 3)
-        shapes[f"{block}.ff.point_conv.conv"] = (width, hidden, 1)
-    return shapes
 
 
 def pair_shapes(weight_shape: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -287,11 +252,12 @@ def adapter_scaled(model: nn.Module, scale: float | Mapping[str, float]) -> Iter
 
 def _adapter_slots(model: AceStepTransformer) -> dict[str, tuple[nn.Parameter, tuple[int, ...]]]:
     """Canonical key -> the live parameter and its shape in a file."""
-    modules = known_modules(model.config)
     slots: dict[str, tuple[nn.Parameter, tuple[int, ...]]] = {}
     for name, layer in lora_layers(model).items():
+        base = layer.get_base_layer()
+        weight_shape = checkpoint_shape(f"{name}.weight", (base.out_features, base.in_features), model.config)
         down, up = layer.lora_A[ADAPTER_NAME].weight, layer.lora_B[ADAPTER_NAME].weight
-        down_shape, up_shape = pair_shapes(modules[name], down.shape[0])
+        down_shape, up_shape = pair_shapes(weight_shape, down.shape[0])
         slots[f"{name}.lora_A.weight"] = (down, down_shape)
         slots[f"{name}.lora_B.weight"] = (up, up_shape)
     return slots
@@ -324,7 +290,7 @@ def _check_target(target: str, name: str, leaf: nn.Module) -> None:
             f"LoRA target '{target}' matches {name}: LoRA on the lyric embedding table is not offered",
             hint="ComfyUI ignores it. Target lyric_proj or the lyric encoder's linear_q, linear_k, linear_v instead.",
         )
-    if not isinstance(leaf, nn.Linear | nn.Conv2d):
+    if not isinstance(leaf, nn.Linear):
         raise ConfigError(
             f"LoRA target '{target}' matches {name}, a {type(leaf).__name__}: only linear layers can carry LoRA",
             hint="Write more of the wanted modules' names, so that this one is left out.",

@@ -37,14 +37,9 @@ def build_optimizer(config: Config, named_parameters: Iterable[tuple[str, nn.Par
         named_parameters: What is trained, with names; the names travel in the optimizer's state.
 
     Raises:
-        ConfigError: Unknown optimizer, unknown or malformed ``optimizer_config``, one of two betas missing.
+        ConfigError: Unknown or malformed ``optimizer_config``, one of two betas missing.
     """
     name = "torch-adamw" if config.optimizer == "auto" else config.optimizer
-    if name not in OPTIMIZERS:
-        near = difflib.get_close_matches(name, OPTIMIZERS, n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f"optimizer = {name}: not available here; nearest: {near}. Accepted: auto, {', '.join(OPTIMIZERS)}."
-        )
     parameters = list(named_parameters)
     options = _options(config, name)
     if "fused" not in options and "foreach" not in options:
