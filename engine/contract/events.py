@@ -238,7 +238,7 @@ class Proofs(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Warning(Event):  # noqa: A001 - the kind's name in the design
+class RunWarning(Event):
     """Something the user should know; nothing stops."""
 
     kind: ClassVar[str] = "warning"
@@ -308,7 +308,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         CheckpointSaved,
         AdapterExported,
         Proofs,
-        Warning,
+        RunWarning,
         Paused,
         CommandDone,
         Heartbeat,
@@ -375,3 +375,6 @@ def _typed(kind: str, fields: dict[str, Any]) -> Event | None:
         return event_type(**values)
     except TypeError:
         return None
+
+
+Warning = RunWarning  # noqa: A001 - removed at integration

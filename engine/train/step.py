@@ -16,7 +16,7 @@ from engine.contract.config import Config
 from engine.contract.errors import NonFiniteLossError
 from engine.model.family import ModelFamily
 from engine.objective.loss import LossTerms
-from engine.optim.clip import clip_gradients
+from engine.optim.build import clip_gradients
 from engine.train.state import TrainState
 
 

@@ -1,0 +1,53 @@
+"""Choosing the device and the dtypes of a run, at run time."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from engine.contract.config import Config
+from engine.contract.errors import ConfigError
+
+DTYPES = {"no": torch.float32, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def choose_device() -> torch.device:
+    """CUDA, else Apple's MPS, else the processor; ``ACESTEP_DEVICE`` (cpu, cuda, cuda:1, mps) overrides.
+
+    Raises:
+        ConfigError: ``ACESTEP_DEVICE`` names a device that is not here.
+    """
+    wanted = os.environ.get("ACESTEP_DEVICE", "")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted:
+        kind = wanted.split(":")[0]
+        if not available.get(kind, False):
+            here = ", ".join(name for name, is_here in available.items() if is_here)
+            raise ConfigError(f"ACESTEP_DEVICE = {wanted}: not available", hint=f"Here: {here}.")
+        return torch.device(wanted)
+    return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+
+
+def base_dtype(config: Config) -> torch.dtype:
+    """Dtype of the weights in memory.
+
+    A LoRA's frozen base is stored in the compute dtype (its adapters are float32). A full fine-tune keeps float32
+    weights and computes under autocast: updates of 1e-5 would vanish in bf16 weights.
+    """
+    return torch.float32 if config.model_type == "full" else DTYPES[config.mixed_precision]
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for people."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return {"mps": "Apple GPU (MPS)", "cpu": f"processor, {torch.get_num_threads()} threads"}[device.type]
+
+
+def release_memory(device: torch.device) -> None:
+    """Give cached blocks back to the device, after a model that is not needed any more was dropped."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,241 @@
+"""The training loop: what happens at a step, between steps, and in which order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from engine.batches.collate import Batch
+from engine.contract.config import Config
+from engine.contract.errors import StopRequested
+from engine.contract.events import CheckpointSaved, Paused, RunWarning, Step, ValidationLoss
+from engine.contract.run_dir import RunDir
+from engine.model.family import ModelFamily
+from engine.telemetry.emitter import Emitter
+from engine.train.checkpoint import folder_bytes, purge_checkpoints, write_checkpoint
+from engine.train.inbox import Inbox
+from engine.train.phases import Phases
+from engine.train.state import TrainState
+from engine.train.step import StepResult, train_step
+from engine.train.validate import ClipMaker, HeldOutLoss
+from engine.train.weights import TrainedWeights
+
+PAUSE_POLL_S = 0.2
+
+
+class Stream(Protocol):
+    """Groups of micro-batches, one a step, from a given step on."""
+
+    def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
+        """Endless; closing the iterator ends its threads."""
+
+    def epoch_of(self, step: int) -> float:
+        """Passes over the data done at a step."""
+
+    def position(self, step: int) -> dict[str, Any]:
+        """State by backend id at a step, for the checkpoint."""
+
+
+@dataclass
+class Trainer:
+    """Everything the loop needs; built by `engine.train.setup`."""
+
+    run_dir: RunDir
+    config: Config
+    family: ModelFamily
+    state: TrainState
+    weights: TrainedWeights
+    stream: Stream
+    held_out: HeldOutLoss
+    clips: ClipMaker
+    sigmas: Tensor
+    ssl_weight: float
+    max_steps: int
+    device: torch.device
+    emitter: Emitter
+    inbox: Inbox
+    phases: Phases
+    saved_step: int | None = None
+    _last_save: float = field(default_factory=time.monotonic)
+    _began: tuple[int, float] = (0, 0.0)
+
+    def train(self) -> None:
+        """Train to the last step.
+
+        Raises:
+            StopRequested: The user asked to stop; the step is finished and saved.
+        """
+        self.begin()
+        groups = self.stream.groups(self.state.step)
+        try:
+            while self.state.step < self.max_steps:
+                fetched = time.perf_counter()
+                micro_batches = next(groups)
+                data_s = time.perf_counter() - fetched
+                result = train_step(
+                    self.state,
+                    micro_batches,
+                    family=self.family,
+                    config=self.config,
+                    sigmas=self.sigmas,
+                    ssl_weight=self.ssl_weight,
+                    device=self.device,
+                )
+                self.report(result, data_s=data_s)
+                self.between_steps()
+        finally:
+            groups.close()
+
+    def begin(self) -> None:
+        """Before the first step of this start: held-out loss of the untouched model, baseline clip."""
+        self._began = (self.state.step, time.monotonic())
+        if self.state.step == 0:
+            self.measure_held_out()
+            if self.config.validation_on_startup:
+                self.make_clips()
+
+    def report(self, result: StepResult, *, data_s: float) -> None:
+        """Emit the step."""
+        first_step, began = self._began
+        done = self.state.step - first_step
+        eta_s = (time.monotonic() - began) / done * (self.max_steps - self.state.step)
+        self.emitter.emit(
+            Step(
+                step=self.state.step,
+                total=self.max_steps,
+                loss=result.loss,
+                lr=result.lr,
+                grad_norm=result.grad_norm,
+                epoch=round(self.stream.epoch_of(self.state.step), 4),
+                step_s=round(result.step_s, 4),
+                data_s=round(data_s, 4),
+                audio_s=round(result.audio_s, 3),
+                eta_s=round(eta_s, 1),
+                ssl_loss=result.ssl_loss,
+                bucket=result.bucket,
+            )
+        )
+
+    def between_steps(self) -> None:
+        """Clips and checkpoints that are due, and what viewers ask for."""
+        step = self.state.step
+        wants = self.inbox.poll()
+        if wants.stop:
+            self.stop()
+        if self.clip_due(step) or wants.sample:
+            self.make_clips()
+            wants.sample = False
+            self.inbox.answer("sample")
+        reason = self.save_due(step, wants.save)
+        if reason:
+            self.save(reason)
+            wants.save = False
+            self.inbox.answer("save")
+            if wants.stop_after_save:
+                raise StopRequested(f"stopped at step {step:,}; it is saved")
+        self.wait_while_paused()
+
+    def clip_due(self, step: int) -> bool:
+        """Whether a test clip belongs to this step."""
+        interval = self.config.validation_step_interval
+        return bool(interval) and (step % interval == 0 or step == self.max_steps)
+
+    def save_due(self, step: int, asked: bool) -> str:
+        """Why a checkpoint is due now: interval, time, request; empty = it is not."""
+        interval = self.config.checkpointing_steps
+        minutes = self.config.checkpoint_minutes_interval
+        if step >= self.max_steps:
+            return "end"
+        if interval and step % interval == 0:
+            return "interval"
+        if asked:
+            return "request"
+        if minutes and time.monotonic() - self._last_save > minutes * 60:
+            return "time"
+        return ""
+
+    def save(self, reason: str) -> None:
+        """Held-out loss, checkpoint, purge; nothing when this step is saved already."""
+        if self.saved_step == self.state.step:
+            return
+        self.measure_held_out()
+        started = time.monotonic()
+        with self.phases.span("save") as span:
+            folder = write_checkpoint(
+                self.run_dir,
+                self.state,
+                self.weights,
+                config=self.config,
+                stream=self.stream.position(self.state.step),
+                device=self.device,
+            )
+            span.summary = f"step {self.state.step:,}"
+        self._last_save = time.monotonic()
+        self.saved_step = self.state.step
+        self.emitter.emit(
+            CheckpointSaved(
+                step=self.state.step,
+                path=folder.name,
+                bytes=folder_bytes(folder),
+                verified=True,
+                took_s=round(time.monotonic() - started, 3),
+                reason=reason,
+            )
+        )
+        self.emitter.sync()
+        for stuck in purge_checkpoints(
+            self.run_dir,
+            keep=self.config.checkpoints_total_limit,
+            keep_rolling=self.config.checkpoints_rolling_total_limit,
+            best_step=self.state.best_step,
+        ):
+            self.warn("old_checkpoint_stays", f"{stuck.name} could not be removed; remove it by hand to free its space")
+
+    def measure_held_out(self) -> None:
+        """Held-out loss of the model as it is now, once a step; remembers first, last and best."""
+        if not self.held_out.songs or self.held_out.measured_step == self.state.step:
+            return
+        with self.phases.span("validate") as span:
+            loss = self.held_out.measure(self.state.model, step=self.state.step)
+            span.summary = f"held-out loss {loss:.4f}"
+        self.state.heldout_last = loss
+        if self.state.heldout_first is None:
+            self.state.heldout_first = loss
+        if self.state.step and (self.state.best_loss is None or loss < self.state.best_loss):
+            self.state.best_step, self.state.best_loss = self.state.step, loss
+        self.emitter.emit(ValidationLoss(step=self.state.step, loss=loss, num_songs=len(self.held_out.songs)))
+
+    def make_clips(self) -> None:
+        """Test clips of the model as it is now; a prompt that fails never stops training."""
+        if self.clips.prompts:
+            with self.phases.span("validate", total=len(self.clips.prompts)) as span:
+                span.done = self.clips.make(self.state.model, step=self.state.step)
+
+    def wait_while_paused(self) -> None:
+        """Stand still while the user wants it, still answering commands."""
+        if not self.inbox.requests.paused:
+            return
+        self.emitter.emit(Paused(paused=True, step=self.state.step))
+        while self.inbox.poll().paused:
+            if self.inbox.requests.stop:
+                self.stop()
+            if self.inbox.requests.save:
+                self.save("request")
+                self.inbox.requests.save = False
+                self.inbox.answer("save")
+            time.sleep(PAUSE_POLL_S)
+        self.emitter.emit(Paused(paused=False, step=self.state.step))
+
+    def stop(self) -> None:
+        """Save the finished step and end."""
+        self.save("stop")
+        raise StopRequested(f"stopped at step {self.state.step:,}; it is saved")
+
+    def warn(self, code: str, message: str) -> None:
+        """Say something that stops nothing."""
+        self.emitter.emit(RunWarning(code=code, message=message))

@@ -1,0 +1,205 @@
+"""Two ways of hearing how training goes: the held-out loss, and test clips."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor, nn
+
+from engine.batches.collate import Batch
+from engine.contract.config import Config
+from engine.contract.errors import NonFiniteLossError
+from engine.contract.events import RunWarning, SampleProgress, SampleSaved
+from engine.contract.files import write_atomic, write_json
+from engine.contract.run_dir import RunDir
+from engine.lyrics.tokenizer import LyricTokenizer
+from engine.model.autoencoder import MusicCodec
+from engine.model.card import SAMPLE_RATE
+from engine.model.family import ModelFamily
+from engine.sampling.generate import clip_verdict, generate_clip
+from engine.sampling.sampler import SamplingSettings
+from engine.telemetry.emitter import Emitter
+from engine.train.device import release_memory
+from engine.train.step import precision_context
+
+PROGRESS_EVERY_S = 0.5
+HELD_OUT_DRAWS = 8
+
+
+@contextlib.contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """No gradients and no dropout inside the block; the mode before comes back."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+@dataclass
+class HeldOutLoss:
+    """Mean loss over songs that are never trained on × fixed noise and timestep pairs, without dropout.
+
+    Attributes:
+        songs: Names of the songs; empty = nothing is held out.
+        batches: The fixed batches, in CPU memory: the same at every measurement.
+        measured_step: Step of the newest measurement.
+    """
+
+    songs: Sequence[str]
+    batches: Sequence[Batch]
+    family: ModelFamily
+    config: Config
+    sigmas: Tensor
+    device: torch.device
+    measured_step: int | None = None
+
+    def measure(self, model: nn.Module, *, step: int) -> float:
+        """The held-out loss of ``model`` as it is.
+
+        Raises:
+            NonFiniteLossError: It is not a number.
+        """
+        total, count = torch.zeros((), dtype=torch.float64), 0
+        with evaluation(model):
+            for cpu_batch in self.batches:
+                batch = cpu_batch.to(self.device)
+                with precision_context(self.config, self.device):
+                    terms = self.family.loss(model, batch, sigmas=self.sigmas, ssl_weight=0.0)
+                total += terms.per_sample.double().sum().cpu()
+                count += len(batch.files)
+        loss = float(total / count)
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(
+                f"the held-out loss is not a number at step {step} ({', '.join(self.songs)})",
+                hint="Halve learning_rate, then run the same command again: it goes on from the last checkpoint.",
+            )
+        self.measured_step = step
+        return loss
+
+
+@dataclass(frozen=True)
+class ClipPrompt:
+    """What a test clip is of."""
+
+    name: str
+    prompt: str
+    lyrics: str
+    seconds: float
+    seed: int
+    text_states: Tensor
+
+
+@dataclass
+class ClipMaker:
+    """Makes the test clips and their sidecars; the codec waits in host memory in between."""
+
+    prompts: Sequence[ClipPrompt]
+    settings: SamplingSettings
+    codec: MusicCodec | None
+    tokenizer: LyricTokenizer
+    run_dir: RunDir
+    config: Config
+    device: torch.device
+    emitter: Emitter
+
+    def make(self, model: nn.Module, *, step: int) -> int:
+        """Make every clip of a step and return how many were made; a failing one becomes a warning."""
+        made = 0
+        for prompt in self.prompts:
+            try:
+                self._make_one(model, prompt, step)
+                made += 1
+            except Exception as error:  # any failure of a clip: training is worth more than a clip
+                message = f"test clip {prompt.name} at step {step} failed: {error}"
+                if "memory" in str(error).lower():
+                    message += "; a shorter validation_audio_duration needs less"
+                self.emitter.emit(RunWarning(code="clip_failed", message=message))
+        return made
+
+    def _make_one(self, model: nn.Module, prompt: ClipPrompt, step: int) -> None:
+        assert self.codec is not None
+        started = time.monotonic()
+        self.codec.to(self.device)
+        try:
+            with evaluation(model), precision_context(self.config, self.device):
+                audio = generate_clip(
+                    model,
+                    self.codec,
+                    None,
+                    self.tokenizer,
+                    prompt=prompt.prompt,
+                    text_states=prompt.text_states,
+                    lyrics=prompt.lyrics,
+                    seconds=prompt.seconds,
+                    seed=prompt.seed,
+                    settings=self.settings,
+                    device=self.device,
+                    on_step=self._progress(prompt.name),
+                )
+        finally:
+            self.codec.to("cpu")
+            release_memory(self.device)
+        took_s = time.monotonic() - started
+        self._save(audio, prompt, step=step, took_s=took_s)
+
+    def _progress(self, name: str):  # type: ignore[no-untyped-def]
+        last = [0.0]
+
+        def report(done: int, total: int) -> None:
+            now = time.monotonic()
+            if now - last[0] >= PROGRESS_EVERY_S:
+                last[0] = now
+                self.emitter.emit(SampleProgress(name=name, done=done, total=total))
+
+        return report
+
+    def _save(self, audio: np.ndarray, prompt: ClipPrompt, *, step: int, took_s: float) -> None:
+        import io
+
+        path = self.run_dir.validation / f"step_{step}_{prompt.name}.wav"
+        verdict = clip_verdict(audio)
+        buffer = io.BytesIO()
+        finite = np.nan_to_num(audio, nan=0.0, posinf=1.0, neginf=-1.0)
+        soundfile.write(buffer, finite.T.clip(-1.0, 1.0), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        write_atomic(path, buffer.getvalue(), action="saving a test clip")
+        seconds = audio.shape[-1] / SAMPLE_RATE
+        write_json(
+            path.with_suffix(".json"),
+            {
+                "step": step,
+                "prompt": prompt.prompt,
+                "lyrics": prompt.lyrics,
+                "seed": prompt.seed,
+                "steps": self.settings.num_steps,
+                "guidance": self.settings.guidance_scale,
+                "duration": prompt.seconds,
+                "real_seconds": seconds,
+                "sample_rate": SAMPLE_RATE,
+                "took_s": round(took_s, 3),
+                "verdict": verdict,
+            },
+            action="saving a test clip's sidecar",
+        )
+        if verdict != "ok":
+            message = f"test clip {path.name} is {verdict}"
+            self.emitter.emit(RunWarning(code="clip_verdict", message=message))
+        self.emitter.emit(
+            SampleSaved(
+                step=step,
+                name=prompt.name,
+                path=str(path.relative_to(self.run_dir.path)),
+                seconds=round(seconds, 3),
+                took_s=round(took_s, 3),
+                verdict=verdict,
+            )
+        )
