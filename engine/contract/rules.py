@@ -1,0 +1,175 @@
+"""Rules between settings (config-formats.md section 1): what one value makes of another, and what does not go together.
+
+Each rule takes the values written so far and the findings; some rules change a value, all say so when they do.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.contract.fields_base import Setting
+from engine.contract.validate import Findings, KeyTable, Notice, Written
+
+_MANY_RANKS = 256
+_STRONG_GUIDANCE = 30
+
+
+@dataclass
+class Draft:
+    """A configuration under way: defaults filled in, with the places the written values came from."""
+
+    values: dict[str, Any]
+    written: dict[str, Written]
+    findings: Findings
+
+    def error(self, key: str, reason: str, accepted: str) -> None:
+        """Note an error at a key that was written."""
+        self.findings.errors.append(self.written[key].error(reason, accepted))
+
+    def notice(self, code: str, key: str, message: str) -> None:
+        """Note something the user should know."""
+        where = f"{self.written[key].where}: " if key in self.written else ""
+        self.findings.notices.append(Notice(code, where + message, key))
+
+
+def apply_rules(draft: Draft, table: KeyTable, *, cwd: Path) -> None:
+    """Apply every rule in order: those that change values first, then statuses, then what contradicts."""
+    _length(draft)
+    _schedule(draft)
+    _betas(draft)
+    _optimizer(draft)
+    _target_modules(draft, cwd=cwd)
+    _reports(draft)
+    for setting in table.settings:
+        _status(setting, draft)
+    _without_effect(draft, table)
+    _unusual(draft)
+
+
+def _length(draft: Draft) -> None:
+    """Steps or epochs: the one that is not written counts as 0; both above 0 or both 0 is an error."""
+    values = draft.values
+    has_steps = "max_train_steps" in draft.written and draft.written["max_train_steps"].value not in (None, "")
+    has_epochs = bool(values["num_train_epochs"])
+    if has_epochs and not has_steps:
+        values["max_train_steps"] = 0
+    if has_epochs and values["max_train_steps"]:
+        draft.error("num_train_epochs", "max_train_steps is set as well; set num_train_epochs to 0", "one of the two")
+    if not has_epochs and not values["max_train_steps"]:
+        draft.error(
+            "max_train_steps", "num_train_epochs is 0 too, so nothing would be trained", "one of the two above 0"
+        )
+    if has_epochs:
+        values["strict_epoch_limit"] = True
+    if not has_epochs and not has_steps:
+        draft.notice(
+            "no_length",
+            "max_train_steps",
+            f"no length is set, so {values['max_train_steps']:,} steps are trained; stop any time, or set "
+            "max_train_steps",
+        )
+
+
+def _schedule(draft: Draft) -> None:
+    values = draft.values
+    if values["lr_scheduler"] == "constant" and values["lr_warmup_steps"] > 0:
+        values["lr_scheduler"] = "constant_with_warmup"
+    if values["lr_scheduler"] == "polynomial" and values["lr_end"] >= values["learning_rate"]:
+        key = "lr_end" if "lr_end" in draft.written else "lr_scheduler"
+        draft.error(key, "polynomial needs lr_end below learning_rate", f"lr_end below {values['learning_rate']:g}")
+
+
+def _betas(draft: Draft) -> None:
+    """`optimizer_beta1` and `optimizer_beta2` stand for the Adam family's betas; both or neither."""
+    values = draft.values
+    betas = [values["optimizer_beta1"], values["optimizer_beta2"]]
+    if betas.count(None) == 1:
+        key = "optimizer_beta1" if betas[0] is not None else "optimizer_beta2"
+        draft.error(key, "only one of optimizer_beta1 and optimizer_beta2 is set", "both or neither")
+    if None not in betas:
+        values["adam_beta1"], values["adam_beta2"] = betas
+
+
+def _optimizer(draft: Draft) -> None:
+    values = draft.values
+    if values["optimizer"] == "adamw_bf16" and values["mixed_precision"] != "bf16":
+        values["optimizer"] = "torch-adamw"
+        draft.notice("optimizer_replaced", "optimizer", "adamw_bf16 needs mixed_precision bf16; torch-adamw is used")
+
+
+def _target_modules(draft: Draft, *, cwd: Path) -> None:
+    """`peft_lora_target_modules` may name a JSON file; it must end as a non-empty list of texts."""
+    value = draft.values["peft_lora_target_modules"]
+    accepted = "a non-empty list of texts, or a JSON file with one"
+    if isinstance(value, str):
+        try:
+            value = json.loads((cwd / Path(value).expanduser()).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            draft.error("peft_lora_target_modules", f"cannot be read: {error}", accepted)
+            return
+    if value is None:
+        return
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(item, str) for item in value):
+        draft.error("peft_lora_target_modules", "not a non-empty list of texts", accepted)
+        return
+    draft.values["peft_lora_target_modules"] = tuple(value)
+
+
+def _reports(draft: Draft) -> None:
+    names = [name.strip() for name in draft.values["report_to"].split(",")]
+    if names == ["none"] or "report_to" not in draft.written:
+        return
+    others = ", ".join(name for name in names if name != "none")
+    draft.notice("ignored_setting", "report_to", f"report_to: {others} is not available yet; the run goes on without")
+    draft.values["report_to"] = "none"
+
+
+def _status(setting: Setting, draft: Draft) -> None:
+    """Ignored settings are reported once; what is not built must stand at its default."""
+    item = draft.written.get(setting.key)
+    value = draft.values[setting.key]
+    if item is None or value == setting.default:
+        return
+    note = f": {setting.status_note}" if setting.status_note else ""
+    if setting.status == "ignored":
+        draft.notice("ignored_setting", setting.key, f"{item.name} has no effect{note}")
+    elif setting.status == "later" or value in setting.later_values:
+        reason = f"not available yet in this version{note}"
+        draft.error(setting.key, reason, _accepted_now(setting))
+    elif setting.status == "refused":
+        draft.error(setting.key, f"not supported{note}", _accepted_now(setting))
+
+
+def _accepted_now(setting: Setting) -> str:
+    if setting.type == "choice" and setting.later_values:
+        return setting.accepted()
+    if setting.default is None:
+        return "null (leave it out)"
+    return "true" if setting.default is True else "false" if setting.default is False else str(setting.default)
+
+
+def _without_effect(draft: Draft, table: KeyTable) -> None:
+    """Settings that are written but cannot act, because another one switches them off."""
+    values = draft.values
+    if values["model_type"] == "full":
+        for setting in table.settings:
+            key = setting.key
+            if setting.section == "LoRA" and key in draft.written and values[key] != setting.default:
+                draft.notice("no_effect", key, f"{key} has no effect on a full fine-tune")
+    if values["gradient_checkpointing_interval"] is not None and not values["gradient_checkpointing"]:
+        key = "gradient_checkpointing_interval"
+        draft.notice("no_effect", key, f"{key} has no effect while gradient_checkpointing is off")
+    if values["validation_prompt"] is None and not values["validation_disable"]:
+        draft.notice("no_clips", "validation_prompt", "validation_prompt is not set, so no test clips are made")
+
+
+def _unusual(draft: Draft) -> None:
+    values = draft.values
+    if values["lora_rank"] > _MANY_RANKS:
+        draft.notice("unusual_value", "lora_rank", f"lora_rank {values['lora_rank']} is very high; 8 to 128 is usual")
+    if values["validation_guidance"] > _STRONG_GUIDANCE:
+        guidance = values["validation_guidance"]
+        draft.notice("unusual_value", "validation_guidance", f"validation_guidance {guidance:g} is very strong")
