@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -107,7 +106,8 @@ def _container(path: Path) -> Any:
     """Open a container. The path is made absolute: a name like "concat:a|b" would be a protocol to FFmpeg."""
     import av
 
-    return av.open(os.path.abspath(path), options=_OPTIONS)  # noqa: PTH100 - Path.resolve would follow links
+    # Tags are not read, and those in an old encoding must not stop the sound.
+    return av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="ignore")
 
 
 def _audio_stream(container: Any) -> Any:

@@ -19,10 +19,10 @@ WHOLE_SONG_SHARE = 0.9
 _LEFT_OUT_WORDS = {
     "unreadable": "unreadable",
     "no_caption": "without caption",
+    "empty_caption": "without caption",
     "too_short": "too short",
     "too_long": "too long",
 }
-_LYRICLESS_CODES = frozenset({"no_lyrics", "empty_lyrics"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,9 @@ class Problem:
     Attributes:
         file: Path below the data folder.
         severity: "error" = left out, "warning" = used with a reservation.
-        code: For programs: unreadable, no_caption, too_long, too_short, no_lyrics, empty_lyrics, encoding,
-            shared_caption, long_clip, cut_off, unreadable_folder, unknown_file.
+        code: For programs. Left out: unreadable, no_caption, empty_caption, too_short, too_long. Used all the same:
+            no_lyrics, empty_lyrics, encoding, shared_caption, long_clip, cut_off. Not about a song:
+            unreadable_folder, link_not_followed, unknown_file.
         reason: For people, at most 100 characters; of an error it begins with "left out: ".
     """
 
@@ -96,13 +97,15 @@ class ScanReport:
         songs: Usable songs, sorted by path.
         problems: All problems, in the order of the files.
         num_files: Audio files seen, usable or not.
-        num_excluded: Of them, left out because the user said so (`exclude_files`).
-        num_beyond_limit: Of them, left out by `max_num_samples`.
+        num_without_lyrics: Usable songs that miss their lyrics (not those the user called instrumental).
+        num_excluded: Of the files, left out because the user said so (`exclude_files`).
+        num_beyond_limit: Of the files, left out by `max_num_samples`.
     """
 
     songs: tuple[Song, ...]
     problems: tuple[Problem, ...]
     num_files: int
+    num_without_lyrics: int = 0
     num_excluded: int = 0
     num_beyond_limit: int = 0
 
@@ -117,12 +120,6 @@ class ScanReport:
         return dict(Counter(song.format for song in self.songs).most_common())
 
     @property
-    def num_without_lyrics(self) -> int:
-        """Usable songs that miss their lyrics (not those the user called instrumental)."""
-        usable = {song.relative_path for song in self.songs}
-        return len({one.file for one in self.problems if one.code in _LYRICLESS_CODES and one.file in usable})
-
-    @property
     def num_ready(self) -> int:
         """Usable songs that miss nothing."""
         return len(self.songs) - self.num_without_lyrics
@@ -132,13 +129,17 @@ class ScanReport:
         """The problems that keep a song out, one a song."""
         return tuple(problem for problem in self.problems if problem.code in _LEFT_OUT_WORDS)
 
+    def left_out_words(self) -> list[str]:
+        """Why songs are left out, with how many: ["1 unreadable", "3 without caption"], worst first."""
+        counts = Counter(_LEFT_OUT_WORDS[problem.code] for problem in self.left_out)
+        return [f"{counts[words]:,} {words}" for words in dict.fromkeys(_LEFT_OUT_WORDS.values()) if counts[words]]
+
     def summary(self) -> str:
         """One sentence: "12 songs, 1 min 34 s: 10 ready, 1 without lyrics, 1 unreadable" (design screens.md 5)."""
         parts = [f"{self.num_ready:,} ready"]
         if self.num_without_lyrics:
             parts.append(f"{self.num_without_lyrics:,} without lyrics")
-        counts = Counter(problem.code for problem in self.left_out)
-        parts += [f"{counts[code]:,} {words}" for code, words in _LEFT_OUT_WORDS.items() if counts[code]]
+        parts += self.left_out_words()
         if self.num_excluded:
             parts.append(f"{self.num_excluded:,} left out by you")
         if self.num_beyond_limit:
@@ -154,6 +155,7 @@ def merge_reports(reports: Iterable[ScanReport]) -> ScanReport:
         songs=tuple(song for report in reports for song in report.songs),
         problems=tuple(problem for report in reports for problem in report.problems),
         num_files=sum(report.num_files for report in reports),
+        num_without_lyrics=sum(report.num_without_lyrics for report in reports),
         num_excluded=sum(report.num_excluded for report in reports),
         num_beyond_limit=sum(report.num_beyond_limit for report in reports),
     )

@@ -1,0 +1,84 @@
+"""Finding the audio files below a folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.dataset.report import Problem
+from engine.dataset.text_file import printable
+
+# Suffixes of audio files and of containers with an audio track (spec config-formats.md 2.4). They only choose the files
+# to look at; what a file is says its content.
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".mp3", ".mp4a", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".wma"),
+    *(".aiff", ".aif", ".aifc", ".alac", ".mp4", ".mpeg", ".mpg", ".mkv", ".webm"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPath:
+    """An audio file that was found: its path, and its printable path below the folder with `/`."""
+
+    path: Path
+    relative: str
+
+
+def find_audio(folder: Path) -> tuple[list[AudioPath], list[Problem]]:
+    """All files below ``folder`` with the suffix of an audio file, sorted by relative path.
+
+    Sub-folders and links to folders are followed, each real folder once, under its own name rather than a link's;
+    hidden files and folders (also `._NAME`, which macOS leaves on foreign disks) are passed over. A folder that cannot
+    be listed and a link to a folder above are problems.
+    """
+    found: list[AudioPath] = []
+    problems: list[Problem] = []
+    seen: set[tuple[int, int]] = set()
+    pending = [folder]
+    links: list[Path] = []
+    above = set(folder.resolve().parents)
+    while pending or links:
+        current = pending.pop() if pending else links.pop(0)
+        try:
+            facts = current.stat()
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            if current.resolve() in above:
+                problems.append(
+                    _problem(current, folder, "link_not_followed", "a link to a folder above: not followed")
+                )
+                continue
+            with os.scandir(current) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            reason = f"folder cannot be listed: {(error.strerror or str(error)).lower()}"
+            problems.append(_problem(current, folder, "unreadable_folder", reason))
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = current / entry.name
+            if _is_folder(entry):
+                (links if entry.is_symlink() else pending).append(path)
+            elif path.suffix.lower() in AUDIO_SUFFIXES:
+                found.append(AudioPath(path, _relative(path, folder)))
+    found.sort(key=lambda one: one.relative)
+    return found, problems
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is, or links to, a folder; a link that bites its own tail is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return printable(path.relative_to(folder).as_posix())
+
+
+def _problem(path: Path, folder: Path, code: str, reason: str) -> Problem:
+    return Problem(_relative(path, folder), "error" if code == "unreadable_folder" else "warning", code, reason)

@@ -1,0 +1,45 @@
+"""Small text files beside the songs: captions and lyrics, in whatever encoding they were saved."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from engine.dataset.report import Problem
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LONGEST_NAME = 40
+
+
+def read_text(path: Path, song: str, kind: str) -> tuple[str, list[Problem]]:
+    """Text of a file: UTF-8 with or without a byte-order mark, UTF-16 with one, else latin-1 with a warning.
+
+    Args:
+        path: The text file.
+        song: Relative path of the song, for the warning.
+        kind: "caption" or "lyrics", for the warning.
+
+    Raises:
+        OSError: Missing or not readable.
+    """
+    content = path.read_bytes()
+    if content.startswith(_UTF16_MARKS):
+        return content.decode("utf-16", errors="replace"), []
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        reason = f"{kind} {short_name(path)} is not UTF-8: read as latin-1, look at its accents"
+        return content.decode("latin-1"), [Problem(song, "warning", "encoding", reason)]
+
+
+def short_name(path: Path) -> str:
+    """A file's name for a sentence: shortened in its middle when long, safe to print in any encoding."""
+    name = printable(path.name)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 16]}…{name[-15:]}"
+
+
+def printable(name: str) -> str:
+    r"""A file name as text: bytes of another encoding, which Python keeps as lone surrogates, become `\xNN`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
