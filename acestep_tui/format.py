@@ -1,0 +1,142 @@
+"""Numbers, units and times as people read them (design: screens.md, "Typography"): pure functions of their arguments.
+
+An unknown value is always `UNKNOWN`, never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+
+UNKNOWN = "–"
+KB, MB, GB = 2**10, 2**20, 2**30
+
+_MINUTE_S = 60
+_HOUR_S = 3600
+_DAY_S = 86_400
+
+
+def count(number: int | None) -> str:
+    """A count with thousands: ``1,240``."""
+    return UNKNOWN if number is None else f"{number:,}"
+
+
+def part_of(done: int | None, total: int | None) -> str:
+    """Part and whole: ``1,240 of 2,000``; only the part where the whole is unknown."""
+    return f"{count(done)} of {count(total)}" if total is not None else count(done)
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """A count with its noun: ``1 song``, ``1,240 songs``."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """How long something takes: ``0.2 s``, ``9 s``, ``2 min 41 s``, ``58 min``, ``1 h 05 min``, ``34 days``."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    seconds = max(seconds, 0.0)
+    if seconds < 0.95:
+        return f"{seconds:.1f} s"
+    whole, minutes = round(seconds), round(seconds / _MINUTE_S)
+    if whole < 10 * _MINUTE_S:
+        return _short_duration(whole)
+    if minutes < 60:
+        return f"{minutes} min"
+    if seconds < 2 * _DAY_S:
+        hours, rest = divmod(minutes, 60)
+        return f"{hours} h {rest:02d} min" if rest else f"{hours} h"
+    return f"{count(round(seconds / _DAY_S))} days"
+
+
+def _short_duration(seconds: int) -> str:
+    minutes, rest = divmod(seconds, _MINUTE_S)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def clip_length(seconds: float | None) -> str:
+    """The length of one clip, to a tenth: ``4.0 s``; a minute or more as `song_length`."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    return f"{seconds:.1f} s" if seconds < _MINUTE_S else song_length(seconds)
+
+
+def song_length(seconds: float | None) -> str:
+    """The length of a song: ``3:52``."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    minutes, rest = divmod(round(seconds), _MINUTE_S)
+    return f"{minutes}:{rest:02d}"
+
+
+def size(num_bytes: float | None) -> str:
+    """Bytes with binary units: ``6.5 GB`` (2^30 bytes), ``41 GB``, ``125 MB``, ``0.2 MB``, ``12 KB``."""
+    if num_bytes is None or not math.isfinite(num_bytes):
+        return UNKNOWN
+    if num_bytes >= 256 * MB:
+        value = num_bytes / GB
+        return f"{value:,.0f} GB" if value >= 20 else f"{value:.1f} GB"
+    if num_bytes >= 0.95 * MB:
+        return f"{num_bytes / MB:.0f} MB"
+    if num_bytes >= 0.1 * MB:
+        return f"{num_bytes / MB:.1f} MB"
+    return f"{num_bytes / KB:.0f} KB" if num_bytes >= KB else f"{num_bytes:.0f} bytes"
+
+
+def loss(value: float | None) -> str:
+    """A loss with four decimals; not a number is said as such, since it is news and not absence."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.4f}" if math.isfinite(value) else "not a number"
+
+
+def pace(step_s: float | None) -> str:
+    """Speed of training, in the form with the larger number: ``1.6 steps/s`` or ``1.48 s a step``."""
+    if not step_s or not math.isfinite(step_s):
+        return UNKNOWN
+    if step_s < 1:
+        rate = 1 / step_s
+        return f"{rate:,.0f} steps/s" if rate >= 20 else f"{rate:.1f} steps/s"
+    return f"{step_s:.2f} s a step" if step_s < 10 else f"{duration(step_s)} a step"
+
+
+def ago(then: float, now: float) -> str:
+    """How long ago, in words that stay true when read: ``3 s ago``, ``4 min ago``, ``yesterday 23:10``, ``12 Nov``."""
+    passed = max(now - then, 0.0)
+    if passed < _MINUTE_S:
+        return f"{passed:.0f} s ago"
+    if passed < _HOUR_S:
+        return f"{passed / _MINUTE_S:.0f} min ago"
+    moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
+    if moment.date() == today.date():
+        return f"{moment:%H:%M}"
+    if moment.date() == (today - timedelta(days=1)).date():
+        return f"yesterday {moment:%H:%M}"
+    day = f"{moment.day} {_MONTHS[moment.month - 1]}"
+    return day if moment.year == today.year else f"{day} {moment.year}"
+
+
+# strftime("%b") follows the locale; the screens speak one language.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def timestamp(t: float) -> str:
+    """A moment in UTC to the second: ``2026-11-22T14:12:03Z``."""
+    return datetime.fromtimestamp(t, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# What stands for a symbol where the terminal's encoding cannot carry it (screens.md, "State glyphs").
+_ASCII = str.maketrans(
+    {
+        "●": "*", "◐": "~", "‖": "=", "◌": "?", "✓": "+", "■": "#", "✗": "x", "○": "o", "▲": "!", "◆": "<>",
+        "❯": ">", "▶": ">", "♪": "*", "━": "#", "╸": "#", "─": "-", "→": "->", "–": "-", "…": "...", "·": "-",
+        "±": "+-", "×": "x", "≤": "<=", "≥": ">=", "≈": "about", "“": '"', "”": '"', "’": "'", "‘": "'",
+    }
+)  # fmt: skip
+
+
+def to_ascii(text: str) -> str:
+    """The same text with our symbols in their ASCII form; other letters (names of songs) are left alone."""
+    return text.translate(_ASCII)

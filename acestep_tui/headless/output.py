@@ -1,0 +1,112 @@
+"""The four ways a followed run is shown: on a terminal, as plain lines, as the events themselves, or only at its end.
+
+stdout is data (events, tables, the summary), stderr is talk (bars, notes) and everything about a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from acestep_tui import __version__
+from acestep_tui.headless import streams
+from acestep_tui.headless.options import Options
+from acestep_tui.headless.plain import Thinner, event_line
+from acestep_tui.headless.summary import Ending, summary_lines
+from acestep_tui.paths import shown
+from acestep_tui.runs.state import RunState
+from acestep_tui.runs.tail import Line
+from engine.contract.run_dir import RunDir
+
+
+class Output(Protocol):
+    """What the follower tells; each way of showing does with it what it likes."""
+
+    def begin(self, run: RunDir, notes: Sequence[str]) -> None:
+        """The run is known; ``notes`` say what the user should know before it goes on."""
+
+    def note(self, text: str) -> None:
+        """One sentence of talk in between."""
+
+    def event(self, line: Line, state: RunState) -> None:
+        """One event, already folded into ``state``."""
+
+    def tick(self, state: RunState) -> None:
+        """Time has passed (several times a second)."""
+
+    def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
+        """Nothing more will come."""
+
+
+def choose_output(options: Options) -> Output:
+    """The output for these options and streams: bars only where both streams are a terminal."""
+    if options.json:
+        return JsonOutput()
+    if options.quiet:
+        return QuietOutput()
+    if options.plain or not streams.is_screen():
+        return PlainOutput()
+    from acestep_tui.headless.terminal import TerminalOutput  # rich: 60 ms, only where bars are drawn
+
+    return TerminalOutput()
+
+
+class PlainOutput:
+    """One line an event on stdout, the summary after the last one."""
+
+    def __init__(self) -> None:
+        self._thinner = Thinner()
+
+    def begin(self, run: RunDir, notes: Sequence[str]) -> None:
+        """Notes only: the first event says the rest."""
+        for text in notes:
+            streams.say(text)
+
+    def note(self, text: str) -> None:
+        """Talk goes to stderr."""
+        streams.say(text)
+
+    def event(self, line: Line, state: RunState) -> None:
+        """The event's line, unless it only says that work goes on."""
+        if self._thinner.wants(line.record):
+            streams.put(event_line(line.record))
+
+    def tick(self, state: RunState) -> None:
+        """Nothing is redrawn in a pipe."""
+
+    def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
+        """The summary block."""
+        write_summary(state, run, ending, again)
+
+
+class JsonOutput(PlainOutput):
+    """The events verbatim on stdout and nothing else there."""
+
+    def event(self, line: Line, state: RunState) -> None:
+        """The line as it stands in events.jsonl."""
+        # JSON is UTF-8 whatever the locale says.
+        streams.put_bytes(line.raw.encode() + b"\n")
+
+    def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
+        """Only a failure, or that the run goes on, is said in words, on stderr."""
+        if ending.is_failure or ending.kind == "left":
+            write_summary(state, run, ending, again)
+
+
+class QuietOutput(PlainOutput):
+    """Only the summary, and warnings about what was asked for."""
+
+    def event(self, line: Line, state: RunState) -> None:
+        """Nothing until the end."""
+
+
+def write_summary(state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
+    """The block at the end: data on stdout, a failure on stderr, so that a pipe never swallows it."""
+    write = streams.say if ending.is_failure or ending.kind == "left" else streams.put
+    for text in summary_lines(state, run, ending, again=again):
+        write(text)
+
+
+def header(run: RunDir) -> str:
+    """The first line on a terminal."""
+    return f"♪ acestep-tui {__version__}   {run.name:<33} {shown(run.path)}"

@@ -1,0 +1,158 @@
+"""The block at the end of a run: what came out, where it lies, what to type next (design: screens.md section 5)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from acestep_tui import format as fmt
+from acestep_tui.paths import shown
+from acestep_tui.runs.state import RunState
+from engine.contract.events import Proofs
+from engine.contract.run_dir import ADAPTER_FILE, RunDir
+
+_LABEL_WIDTH = 16
+# Names of left-out files in the summary; each was named with its reason when it was found.
+_MAX_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How following a run came to an end.
+
+    kind: ``ended`` (the worker said run_ended), ``died`` (it could not), ``killed`` (by the second Ctrl-C), ``left``
+    (we went, it goes on).
+    """
+
+    kind: str
+    exit_code: int
+    reason: str = ""
+    log: tuple[str, ...] = ()
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the block belongs to stderr."""
+        return self.kind in ("died", "killed") or self.exit_code not in (0, 130)
+
+
+def summary_lines(state: RunState, run: RunDir, ending: Ending, *, again: Sequence[str] = ()) -> list[str]:
+    """The block for any ending; ``again`` is the command line that goes on with (or repeats) the run."""
+    if ending.kind == "left":
+        return leaving_lines(state, run)
+    if ending.kind != "ended" or state.ended is None:
+        return _broken_lines(state, run, ending, again)
+    if state.ended.outcome == "finished":
+        planned = f" (planned {fmt.duration(state.plan.seconds)})" if state.plan is not None else ""
+        head = f"✓ finished in {fmt.duration(state.ended.seconds)}{planned}"
+        return [head, *_result_lines(state, run), *_next_lines(run, again, "again")]
+    if state.ended.outcome == "stopped":
+        head = f"■ stopped at step {fmt.part_of(state.step_now, state.steps_total)}"
+        return [head, _safe_line(run), *_next_lines(run, again, "go on")]
+    return _failed_lines(state, run, ending, again)
+
+
+def leaving_lines(state: RunState, run: RunDir) -> list[str]:
+    """What the shell shows when a viewer goes and the training stays."""
+    left = state.step.eta_s if state.step is not None else None
+    where = f", step {fmt.part_of(state.step_now, state.steps_total)}" if state.step is not None else ""
+    when = f", about {fmt.duration(left)} left" if left is not None else ""
+    return [
+        f"Training goes on: {run.name}{where}{when}.",
+        f"Come back from any terminal:  acestep-tui attach {_typed(run)}",
+        f"Stop it:  acestep-tui stop {_typed(run)}",
+    ]
+
+
+def safe_step(run: RunDir) -> str:
+    """The newest whole save point, as a sentence's end."""
+    whole = run.whole_checkpoints()
+    return f"{shown(whole[-1])}/" if whole else ""
+
+
+def _result_lines(state: RunState, run: RunDir) -> list[str]:
+    lines = []
+    first, last = state.heldout_first, state.heldout_last
+    if first is not None and last is not None:
+        songs = state.heldout[-1].num_songs if state.heldout else None
+        kept = f"{fmt.plural(songs, 'song')} kept aside, " if songs else ""
+        lines.append(
+            _row("held-out loss", f"{fmt.loss(first)} → {fmt.loss(last)}   ({kept}same noise, before and after)")
+        )
+    if state.exported is not None:
+        path = run.path / state.exported.path
+        folder = path.parent if path.suffix else path
+        lines.append(_row("LoRA", f"{shown(folder)}/   {fmt.size(state.exported.bytes)}"))
+    elif (run.path / ADAPTER_FILE).exists():
+        lines.append(_row("LoRA", shown(run.path / ADAPTER_FILE)))
+    else:
+        lines.append(_safe_line(run))
+    if state.samples:
+        sample = state.samples[-1]
+        lines.append(_row("test clip", f"{shown(run.path / sample.path)}   {fmt.clip_length(sample.seconds)}"))
+    if state.proofs is not None:
+        lines.append(_row("proofs", _proofs(state.proofs)))
+    if state.left_out:
+        lines.append(_row("left out", _left_out(state)))
+    return lines
+
+
+def _proofs(proofs: Proofs) -> str:
+    shown_as = (
+        ("works", "works", proofs.works),
+        ("loads", "loads", proofs.loads),
+        ("can go on", "resumes", proofs.resumes),
+        ("is yours", "is_yours", proofs.is_yours),
+    )
+    marks = {True: "✓", False: "✗", None: fmt.UNKNOWN}
+    parts = []
+    for word, key, value in shown_as:
+        note = proofs.notes.get(key, "")
+        parts.append(f"{word} {marks[value]}" + (f" ({note})" if note and value is not True else ""))
+    return "   ".join(parts)
+
+
+def _left_out(state: RunState) -> str:
+    names = [Path(problem.file).name for problem in state.left_out]
+    more = f" and {fmt.count(len(names) - _MAX_NAMES)} more" if len(names) > _MAX_NAMES else ""
+    whole = f" of {fmt.plural(state.num_files, 'song')}" if state.num_files else ""
+    return f"{fmt.count(len(names))}{whole}: {', '.join(names[:_MAX_NAMES])}{more}"
+
+
+def _failed_lines(state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
+    ended = state.ended
+    error = ended.error if ended is not None else ""
+    lines = [f"✗ {line}" if index == 0 else f"  {line}" for index, line in enumerate((error or "failed").splitlines())]
+    if ended is not None:
+        lines += [f"  {line}" for line in ended.hint.splitlines()]
+    return [*lines, *_aftermath(run, ending, again)]
+
+
+def _broken_lines(state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
+    lines = [f"✗ {ending.reason}"]
+    if ending.log:
+        lines += [f"  the end of {shown(run.worker_log)}:", *(f"    {line}" for line in ending.log)]
+    return [*lines, *_aftermath(run, ending, again)]
+
+
+def _aftermath(run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
+    return [_safe_line(run), _row("exit code", str(int(ending.exit_code))), *_next_lines(run, again, "go on")]
+
+
+def _safe_line(run: RunDir) -> str:
+    safe = safe_step(run)
+    return _row("save point", safe) if safe else _row("save point", "none yet")
+
+
+def _next_lines(run: RunDir, again: Sequence[str], label: str) -> list[str]:
+    look = f"look: acestep-tui attach {_typed(run)}"
+    return [_row(label, f"{shlex.join(again)}     {look}")] if again else [_row("look", look.removeprefix("look: "))]
+
+
+def _typed(run: RunDir) -> str:
+    return shlex.quote(run.name)
+
+
+def _row(label: str, value: str) -> str:
+    return f"  {label:<{_LABEL_WIDTH}}{value}"

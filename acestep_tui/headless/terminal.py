@@ -1,0 +1,204 @@
+"""A run on a terminal: a bar that redraws in place, each finished phase leaves one line, problems stand beneath it."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from acestep_tui import format as fmt
+from acestep_tui.headless import streams
+from acestep_tui.headless.output import header, write_summary
+from acestep_tui.headless.summary import Ending, summary_lines
+from acestep_tui.paths import shown
+from acestep_tui.runs.state import RunState
+from acestep_tui.runs.tail import Line
+from engine.contract import events
+from engine.contract.run_dir import RunDir
+
+# At most this often a second: over SSH what costs is repainting (screens.md, "Motion").
+_REDRAW_S = 0.5
+# Glyph, blank, phase word: the column where sentences begin.
+_INDENT = 12
+_MAX_WIDTH = 100
+# The column in which a phase's time ends, where the terminal is that wide.
+_TIME_COLUMN = 82
+_MAX_PROBLEMS = 20
+_BAR_WIDTHS = (40, 10)
+
+_STYLES = {"✓": "green", "✗": "red", "▲": "yellow", "◐": "cyan", "●": "cyan", "‖": "yellow", "■": "bright_black"}
+
+
+class TerminalOutput:
+    """Bars and phase lines on stderr, the summary on stdout."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
+        self._run: RunDir | None = None
+        self._held: list[events.FileProblem] = []
+        self._drawn_t = 0.0
+        self._drawn = ""
+
+    def begin(self, run: RunDir, notes: Sequence[str]) -> None:
+        """The header, and what should be known before it goes on."""
+        self._run = run
+        self._print(header(run))
+        for text in notes:
+            self._print(text)
+        self._live.start()
+
+    def note(self, text: str) -> None:
+        """A sentence above the bar."""
+        self._print(text)
+
+    def event(self, line: Line, state: RunState) -> None:
+        """Events that leave a line; the rest only moves the bar."""
+        match line.record.event:
+            case events.FileProblem() as problem:
+                self._held.append(problem)
+            case events.PhaseEnded() as ended if ended.phase not in ("validate", "save"):
+                self._print_row(phase_row(ended, self._console.width))
+                self._print_problems()
+            case events.Plan() as plan:
+                self._print(plan_line(plan, state))
+            case events.Warning() as warning:
+                self._print(f"▲ {warning.message}", indent=2)
+
+    def tick(self, state: RunState) -> None:
+        """Redraw the bar if its text changed."""
+        now = time.monotonic()
+        if now - self._drawn_t < _REDRAW_S:
+            return
+        self._drawn_t = now
+        text = streams.fitted(bar_line(state, self._console.width), sys.stderr)
+        if text != self._drawn:
+            self._drawn = text
+            self._live.update(_coloured(text), refresh=True)
+
+    def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
+        """Clear the bar, then the summary."""
+        self._live.update(Text(""), refresh=True)
+        self._live.stop()
+        self._print_problems()
+        if ending.is_failure or ending.kind == "left":
+            write_summary(state, run, ending, again)
+            return
+        # Colour only on our glyphs; paths stay plain so that they are copied clean, and are never wrapped.
+        console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        for text in summary_lines(state, run, ending, again=again):
+            console.print(_coloured(streams.fitted(text, sys.stdout)))
+
+    def _print(self, text: str, *, indent: int = 0) -> None:
+        for row in wrapped(text, self._console.width, indent=indent):
+            self._print_row([row])
+
+    def _print_row(self, rows: Sequence[str]) -> None:
+        for row in rows:
+            self._console.print(_coloured(streams.fitted(row, sys.stderr)), soft_wrap=True)
+
+    def _print_problems(self) -> None:
+        self._print_row(problem_rows(self._held, self._console.width))
+        if len(self._held) > _MAX_PROBLEMS and self._run is not None:
+            more = fmt.count(len(self._held) - _MAX_PROBLEMS)
+            self._print_row([f"  … and {more} more, each named in {shown(self._run.events_jsonl)}"])
+        self._held = []
+
+
+def phase_row(ended: events.PhaseEnded, width: int) -> list[str]:
+    """``✓ scan      12 songs: 10 ready …   0.2 s``, in as many rows as it needs."""
+    word = events.PHASES.get(ended.phase, ended.phase)
+    sentence = ended.summary or (fmt.part_of(ended.done, ended.total) if ended.done is not None else "done")
+    took = fmt.duration(ended.seconds)
+    rows = wrapped(f"✓ {word:<9} {sentence}", width, indent=_INDENT)
+    column = min(width - 1, _TIME_COLUMN)
+    last = rows[-1]
+    if len(last) + 3 + len(took) <= width - 1:
+        rows[-1] = f"{last}{took:>{max(column - len(last), len(took) + 3)}}"
+    else:
+        rows.append(f"{took:>{column}}")
+    return rows
+
+
+def plan_line(plan: events.Plan, state: RunState) -> str:
+    """``✓ plan      0.4 GB memory, 6 MB disk, about 1 min 40 s on this processor``."""
+    memory = f"{fmt.size(plan.vram_bytes)} GPU memory" if plan.vram_bytes else f"{fmt.size(plan.ram_bytes)} memory"
+    device = state.started.device if state.started is not None else ""
+    where = " on this processor" if device.startswith("cpu") else ""
+    steps = fmt.plural(plan.num_steps, "step")
+    return f"✓ plan      {memory}, {fmt.size(plan.disk_bytes)} disk, {steps}, about {fmt.duration(plan.seconds)}{where}"
+
+
+def problem_rows(problems: Sequence[events.FileProblem], width: int) -> list[str]:
+    """Problems beneath their phase, file names in one column."""
+    listed = problems[:_MAX_PROBLEMS]
+    column = min(max((len(problem.file) for problem in listed), default=0), max(width // 3, 12))
+    rows = []
+    for problem in listed:
+        glyph = "✗" if problem.severity == "error" else "▲"
+        rows += wrapped(f"  {glyph} {problem.file:<{column}}   {problem.reason}", width, indent=column + 7)
+    return rows
+
+
+def bar_line(state: RunState, width: int) -> str:
+    """The line that redraws: phase, bar, numbers; where it does not fit the bar goes first."""
+    if not state.phase:
+        return ""
+    word = events.PHASES.get(state.phase, state.phase)
+    glyph = "‖" if state.paused else "◐"
+    head = f"{glyph} {word:<9} "
+    tail = _numbers(state)
+    room = width - 1 - len(head) - len(tail) - 3
+    done, total = state.phase_done, state.phase_total
+    if total and room >= _BAR_WIDTHS[1]:
+        return f"{head}{bar((done or 0) / total, min(room, _BAR_WIDTHS[0]))}   {tail}"
+    return f"{head}{tail}"[: width - 1]
+
+
+def _numbers(state: RunState) -> str:
+    parts = []
+    if state.phase_total is not None:
+        parts.append(fmt.part_of(state.phase_done or 0, state.phase_total))
+    if state.phase == "train" and state.step is not None:
+        parts += [f"loss {fmt.loss(state.step.loss)}", fmt.pace(state.step.step_s)]
+    if state.paused:
+        parts.append("paused")
+    elif state.span:
+        parts.append({"validate": "making a test clip", "save": "saving"}[state.span])
+    elif state.phase == "train" and state.step is not None and state.step.eta_s is not None:
+        parts.append(f"{fmt.duration(state.step.eta_s)} left")
+    return "  ".join(parts) if parts else "…"
+
+
+def bar(fraction: float, width: int) -> str:
+    """``━━━━╸─────``: filled, a half cell, rest; the two differ in shape, not only in colour."""
+    halves = round(min(max(fraction, 0.0), 1.0) * width * 2)
+    filled, half = divmod(halves, 2)
+    return "━" * filled + "╸" * half + "─" * (width - filled - half)
+
+
+def wrapped(text: str, width: int, *, indent: int = 0) -> list[str]:
+    """The text in rows that fit, continued under its own beginning; words (paths) are never broken."""
+    return textwrap.wrap(
+        text,
+        max(min(width - 1, _MAX_WIDTH), 20),
+        subsequent_indent=" " * min(indent, max(width // 2, 0)),
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+        replace_whitespace=False,
+    ) or [""]
+
+
+def _coloured(text: str) -> Text:
+    """The row with its state glyphs in their colour (rich leaves colour out under NO_COLOR)."""
+    styled = Text(text, no_wrap=True, overflow="ignore")
+    for index, letter in enumerate(text):
+        if letter in _STYLES:
+            styled.stylize(_STYLES[letter], index, index + 1)
+    return styled

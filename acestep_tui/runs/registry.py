@@ -1,0 +1,88 @@
+"""The runs this user has started, remembered in the XDG state folder so that `runs` and `attach NAME` find them.
+
+One small file a run: two front ends that start at the same moment never overwrite each other's entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from acestep_tui.paths import absolute, shown, state_dir
+from engine.contract.errors import ConfigError, UserError
+from engine.contract.files import write_json
+from engine.contract.run_dir import RunDir
+
+
+def entry_path(run: RunDir) -> Path:
+    """The file that remembers one run; its name is a digest, since a run's path may be longer than a file name."""
+    digest = hashlib.sha256(str(run.path).encode()).hexdigest()[:24]
+    return state_dir() / "runs" / f"{digest}.json"
+
+
+def remember(run: RunDir) -> str:
+    """Record that this folder is a run of ours; returns why it could not be recorded, or an empty string.
+
+    A state folder that cannot be written costs the listing, not the run.
+    """
+    try:
+        write_json(entry_path(run), {"path": str(run.path), "started": time.time()}, action="remembering the run")
+    except (UserError, OSError) as error:
+        reason = error.message if isinstance(error, UserError) else f"{error.filename}: {error.strerror}"
+        return f"This run will be missing from `acestep-tui runs`: {reason}"
+    return ""
+
+
+def known_runs() -> list[RunDir]:
+    """All remembered runs whose folder is still there, the last started first."""
+    found: list[tuple[float, RunDir]] = []
+    folder = state_dir() / "runs"
+    for entry in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            data = json.loads(entry.read_text(encoding="utf-8"))
+            path, started = Path(data["path"]), float(data["started"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # an entry written by hand or by another version; the run itself is untouched
+        if path.is_dir():
+            found.append((started, RunDir(path)))
+    return [run for _, run in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def find_run(wanted: str | None) -> RunDir:
+    """The run meant by a folder, a name, or nothing (the one started last).
+
+    Raises:
+        ConfigError: There is no such run, or several of that name.
+    """
+    runs = known_runs()
+    if wanted is None:
+        if not runs:
+            raise ConfigError("No runs yet", hint="Start one: acestep-tui --run demo")
+        return runs[0]
+    folder = absolute(wanted)
+    if is_run_folder(folder):
+        return RunDir(folder)
+    named = [run for run in runs if run.name == wanted]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        listed = "  ".join(shown(run.path) for run in named)
+        raise ConfigError(f"{len(named)} runs are named {wanted}", hint=f"Give the folder of one: {listed}")
+    raise ConfigError(f"No run named {wanted}", hint=_nearest(wanted, runs))
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a worker has been started in this folder, or is about to be."""
+    run = RunDir(folder)
+    return run.events_jsonl.exists() or run.origins_json.exists()
+
+
+def _nearest(wanted: str, runs: list[RunDir]) -> str:
+    import difflib  # 5 ms, only on a mistyped name
+
+    close = difflib.get_close_matches(wanted, [run.name for run in runs], n=1)
+    if close:
+        return f"Did you mean {close[0]}? `acestep-tui runs` lists all."
+    return "`acestep-tui runs` lists all; a run folder can be given as a path too."
