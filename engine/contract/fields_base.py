@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SettingType = Literal["int", "float", "bool", "str", "path", "choice", "list", "path_or_list"]
+SettingType = Literal["int", "float", "bool", "str", "path", "choice", "list", "path_or_list", "object"]
 # works: does what it says. ignored: accepted and reported once when it differs from the default.
 # later: accepted at its default; anything else is an error, so that nothing asked for is silently left out.
 # refused: as later, but not planned.
@@ -71,6 +71,7 @@ _ACCEPTED: dict[str, str] = {
     "choice": "",
     "list": "a list of texts",
     "path_or_list": "a path or a list",
+    "object": "an object",
 }
 
 

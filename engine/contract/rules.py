@@ -44,7 +44,7 @@ def apply_rules(draft: Draft, table: KeyTable, *, cwd: Path) -> None:
     _target_modules(draft, cwd=cwd)
     _reports(draft)
     for setting in table.settings:
-        _status(setting, draft)
+        apply_status(setting, draft)
     _without_effect(draft, table)
     _unusual(draft)
 
@@ -127,7 +127,7 @@ def _reports(draft: Draft) -> None:
     draft.values["report_to"] = "none"
 
 
-def _status(setting: Setting, draft: Draft) -> None:
+def apply_status(setting: Setting, draft: Draft) -> None:
     """Ignored settings are reported once; what is not built must stand at its default."""
     item = draft.written.get(setting.key)
     value = draft.values[setting.key]

@@ -204,6 +204,7 @@ _REASONS = {
     "bool_type": "neither true nor false",
     "bool_parsing": "neither true nor false",
     "string_type": "not a text",
+    "dict_type": "not an object",
     "literal_error": "not known",
     "greater_than": "too small",
     "greater_than_equal": "too small",
@@ -246,6 +247,8 @@ def _annotation(setting: Setting) -> Any:
         return Literal[setting.choices]
     if setting.type in ("str", "path"):
         return Annotated[str, BeforeValidator(_text_of_number)]
+    if setting.type == "object":
+        return dict[str, Any]
     return Annotated[Any, BeforeValidator(_texts if setting.type == "list" else _path_or_list)]
 
 
