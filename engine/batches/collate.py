@@ -1,0 +1,133 @@
+"""Samples to a batch: pad what differs in length, mask the padding."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One visit, read and drawn: everything about it is decided.
+
+    Attributes:
+        latents: (8, H, T) float32, only valid frames.
+        noise: Same shape.
+        timestep_index: Index into the table of noise levels.
+        text_states: (tokens, 768); zero when the text is dropped.
+        lyric_ids: (tokens,) int64; zero when absent or dropped.
+        lyric_mask: (tokens,) int64; zero likewise.
+        ssl: (frames, width) by name of the self-supervised encoder; None where the cache has none.
+        file: Name for messages.
+        position: Global sample position.
+        audio_s: Seconds of sound in it.
+        lyrics_withheld: The piece trains without its song's lyrics, because nobody knows which belong to it.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    timestep_index: int
+    text_states: Tensor
+    lyric_ids: Tensor
+    lyric_mask: Tensor
+    ssl: Mapping[str, Tensor | None]
+    file: str
+    position: int
+    audio_s: float
+    lyrics_withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One micro-batch of B samples from one bucket.
+
+    Attributes:
+        latents: (B, 8, H, T) float32, zero in padding.
+        frame_mask: (B, T) float32, 1 = sound; None when no frame is padding.
+        text_states: (B, S_text, 768), the dtype they are cached in, zero in padding.
+        text_mask: (B, S_text) int64. Kept where the text is dropped.
+        lyric_ids: (B, S_lyric) int64, 0 in padding and where dropped or absent.
+        lyric_mask: (B, S_lyric) int64, likewise.
+        noise: Like latents; zero in padding, so that it depends on no other sample of the batch.
+        timestep_index: (B,) int64.
+        ssl_targets: By name of the self-supervised encoder, per sample (frames, width) or None; None when no sample of
+            the batch has any.
+        files: Names for messages.
+        positions: Global sample positions.
+        audio_s: Seconds of sound, padding not counted.
+        bucket: Label.
+        num_lyrics_withheld: Samples that train without their song's lyrics.
+    """
+
+    latents: Tensor
+    frame_mask: Tensor | None
+    text_states: Tensor
+    text_mask: Tensor
+    lyric_ids: Tensor
+    lyric_mask: Tensor
+    noise: Tensor
+    timestep_index: Tensor
+    ssl_targets: dict[str, tuple[Tensor | None, ...]] | None
+    files: tuple[str, ...]
+    positions: tuple[int, ...]
+    audio_s: float
+    bucket: str
+    num_lyrics_withheld: int = 0
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """The same batch with its tensors on ``device``."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin(self) -> Batch:
+        """The same batch in page-locked memory, from which copies to a CUDA device run beside its work."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = {
+            field.name: change(value)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        ssl = self.ssl_targets and {
+            name: tuple(None if target is None else change(target) for target in targets)
+            for name, targets in self.ssl_targets.items()
+        }
+        return dataclasses.replace(self, **tensors, ssl_targets=ssl)
+
+
+def collate(samples: Sequence[Sample], *, bucket: str) -> Batch:
+    """Stack samples of one bucket, padded at the end to the longest of each kind."""
+    frames = [sample.latents.shape[-1] for sample in samples]
+    longest = max(frames)
+    ssl = {name: tuple(sample.ssl[name] for sample in samples) for name in samples[0].ssl}
+    has_ssl = any(target is not None for targets in ssl.values() for target in targets)
+    return Batch(
+        latents=torch.stack([_pad_last(sample.latents, longest) for sample in samples]),
+        frame_mask=None if min(frames) == longest else _mask(frames).float(),
+        text_states=torch.nn.utils.rnn.pad_sequence([sample.text_states for sample in samples], batch_first=True),
+        text_mask=_mask([len(sample.text_states) for sample in samples]),
+        lyric_ids=torch.nn.utils.rnn.pad_sequence([sample.lyric_ids for sample in samples], batch_first=True),
+        lyric_mask=torch.nn.utils.rnn.pad_sequence([sample.lyric_mask for sample in samples], batch_first=True),
+        noise=torch.stack([_pad_last(sample.noise, longest) for sample in samples]),
+        timestep_index=torch.tensor([sample.timestep_index for sample in samples], dtype=torch.int64),
+        ssl_targets=ssl if has_ssl else None,
+        files=tuple(sample.file for sample in samples),
+        positions=tuple(sample.position for sample in samples),
+        audio_s=sum(sample.audio_s for sample in samples),
+        bucket=bucket,
+        num_lyrics_withheld=sum(sample.lyrics_withheld for sample in samples),
+    )
+
+
+def _pad_last(tensor: Tensor, length: int) -> Tensor:
+    return functional.pad(tensor, (0, length - tensor.shape[-1]))
+
+
+def _mask(lengths: Sequence[int]) -> Tensor:
+    """(B, longest) int64: 1 up to each length."""
+    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(torch.int64)

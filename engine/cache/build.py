@@ -1,0 +1,255 @@
+"""Preparing everything a run trains on: text states of all captions, latents of all clips; resumable at any point."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from engine.batches.bucket import Clip, Entry
+from engine.cache.audio_latents import AudioLatents, encode_clips, is_silent, load_clip_audio
+from engine.cache.text_states import TextStates
+from engine.contract.errors import DataError, StopRequested
+from engine.dataset.audio_file import UnreadableAudioError
+from engine.dataset.report import Problem
+
+if TYPE_CHECKING:
+    from engine.model.autoencoder import MusicCodec
+    from engine.model.text_encoder import TextEncoder
+
+MAX_WORKERS_PER_CORE = 4
+
+# Decoded audio waiting for the codec takes 384 kB a second: this bounds it to about half a gigabyte.
+_MAX_WAITING_S = 1200.0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheIndex:
+    """What a preparation gave.
+
+    Attributes:
+        entries: The songs that can be trained on, with the clips that can.
+        num_encoded: Entries (audio and text) made now.
+        num_reused: Entries that were there.
+        audio_s: Seconds of sound encoded now.
+    """
+
+    entries: tuple[Entry, ...]
+    num_encoded: int
+    num_reused: int
+    audio_s: float
+
+
+def build_cache(
+    entries: Sequence[Entry],
+    captions: Sequence[str],
+    *,
+    audio: AudioLatents,
+    text: TextStates,
+    load_codec: Callable[[], MusicCodec],
+    load_text_encoder: Callable[[], TextEncoder],
+    on_progress: Callable[[int, int, str, float], None],
+    on_problem: Callable[[Problem], None],
+    should_stop: Callable[[], bool],
+    vae_batch_size: int = 1,
+    text_encoder_batch_size: int = 1,
+    max_workers: int = 32,
+) -> CacheIndex:
+    """Encode what is not cached yet. Everything finished is on disk at once, so any end of it can be gone on from.
+
+    Args:
+        entries: All songs, held-out ones too.
+        captions: All captions, the empty one and the validation prompts; repeated ones count once.
+        audio: The cache of latents.
+        text: The cache of text states.
+        load_codec: Called only when a clip is missing: a prepared run loads no encoder at all.
+        load_text_encoder: Called only when a caption is missing; dropped before the codec is loaded.
+        on_progress: Called with (done, total, file, seconds of sound) after each entry.
+        on_problem: Called for each file that is left out.
+        should_stop: Asked between entries.
+        vae_batch_size: Clips of equal length encoded together.
+        text_encoder_batch_size: Captions encoded together.
+        max_workers: Decoding threads, capped at four per core.
+
+    Raises:
+        StopRequested: ``should_stop`` said so.
+        DataError: Nothing could be decoded.
+        DiskError: The disk is full or not writable.
+    """
+    # Two entries may share a file: the same song in two backends with one folder.
+    clips = list({audio.path(clip): clip for entry in entries for clip in entry.clips}.values())
+    missing_clips = [clip for clip in clips if not audio.is_whole(clip)]
+    num_captions = len(set(captions))
+    missing_captions = text.missing(captions)
+    progress = _Progress(
+        done=len(clips) - len(missing_clips) + num_captions - len(missing_captions),
+        total=len(clips) + num_captions,
+        report=on_progress,
+    )
+    num_reused = progress.done
+    if missing_captions:
+        finished = text.encode(
+            missing_captions,
+            load_text_encoder(),
+            batch_size=text_encoder_batch_size,
+            on_encoded=lambda caption: progress.advance(caption or "(empty caption)", 0.0),
+            should_stop=should_stop,
+        )
+        if not finished:
+            raise _stopped(progress)
+    failed = _encode_missing(
+        missing_clips,
+        audio=audio,
+        load_codec=load_codec,
+        progress=progress,
+        should_stop=should_stop,
+        batch_size=vae_batch_size,
+        max_workers=max_workers,
+    )
+    for problem in failed.values():
+        on_problem(problem)
+    kept = _without_failed(entries, failed)
+    if entries and not kept:
+        raise DataError(
+            f"none of the {len(entries)} songs can be decoded",
+            hint="The reason for each file is named above. Convert one to WAV or FLAC and try again.",
+        )
+    return CacheIndex(
+        entries=tuple(kept),
+        num_encoded=progress.done - num_reused - len(failed),
+        num_reused=num_reused,
+        audio_s=progress.audio_s,
+    )
+
+
+@dataclass
+class _Progress:
+    done: int
+    total: int
+    report: Callable[[int, int, str, float], None]
+    audio_s: float = 0.0
+
+    def advance(self, file: str, audio_s: float) -> None:
+        self.done += 1
+        self.audio_s += audio_s
+        self.report(self.done, self.total, file, audio_s)
+
+
+def _stopped(progress: _Progress) -> StopRequested:
+    return StopRequested(
+        f"stopped while preparing: {progress.done} of {progress.total} entries are ready",
+        hint="The same command goes on from there.",
+    )
+
+
+def _encode_missing(
+    clips: Sequence[Clip],
+    *,
+    audio: AudioLatents,
+    load_codec: Callable[[], MusicCodec],
+    progress: _Progress,
+    should_stop: Callable[[], bool],
+    batch_size: int,
+    max_workers: int,
+) -> dict[Clip, Problem]:
+    """Encode and write clips; gives those that failed, with the reason."""
+    failed: dict[Clip, Problem] = {}
+    if not clips:
+        return failed
+    # Stable: songs stay in their order inside each length, and equal lengths meet in a batch.
+    ordered = sorted(clips, key=lambda clip: clip.num_samples) if batch_size > 1 else clips
+    workers = max(1, min(max_workers, MAX_WORKERS_PER_CORE * (os.cpu_count() or 1)))
+    codec = load_codec()
+    with contextlib.closing(_decoded(ordered, num_workers=workers)) as decoded:
+        for batch in _batches_of_equal_length(decoded, batch_size, failed=failed, progress=progress):
+            # Asked before the work, not after: a stop must not cost the encoding of one more song.
+            if should_stop():
+                raise _stopped(progress)
+            for (clip, _), entry in zip(batch, encode_clips(codec, [samples for _, samples in batch]), strict=True):
+                if bool(torch.isfinite(entry.latents).all()):
+                    audio.write(clip, entry)
+                else:
+                    failed[clip] = _left_out(clip, "not_finite", "its latents are not finite numbers")
+                progress.advance(clip.song.relative_path, clip.length_s)
+    return failed
+
+
+def _batches_of_equal_length(
+    decoded: Iterator[tuple[Clip, Tensor | UnreadableAudioError]],
+    batch_size: int,
+    *,
+    failed: dict[Clip, Problem],
+    progress: _Progress,
+) -> Iterator[list[tuple[Clip, Tensor]]]:
+    """Gather decoded clips; what cannot be used goes to ``failed``."""
+    batch: list[tuple[Clip, Tensor]] = []
+    for clip, samples in decoded:
+        if isinstance(samples, UnreadableAudioError):
+            failed[clip] = _left_out(clip, "unreadable", samples.message)
+        elif is_silent(samples):
+            failed[clip] = _left_out(clip, "silent", "more than 95 % of it is silence")
+        else:
+            if batch and batch[0][1].shape != samples.shape:
+                yield batch
+                batch = []
+            batch.append((clip, samples))
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+            continue
+        progress.advance(clip.song.relative_path, 0.0)
+    if batch:
+        yield batch
+
+
+def _decoded(clips: Sequence[Clip], *, num_workers: int) -> Iterator[tuple[Clip, Tensor | UnreadableAudioError]]:
+    """Decode and resample in threads while the codec works on the main one; in order, with bounded memory.
+
+    Decoders and torch's convolutions release the interpreter lock, so threads suffice.
+    """
+
+    def load(clip: Clip) -> Tensor | UnreadableAudioError:
+        try:
+            return load_clip_audio(clip)
+        except UnreadableAudioError as error:
+            return error
+
+    pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
+    try:
+        waiting: deque[tuple[Clip, Future[Tensor | UnreadableAudioError]]] = deque()
+        waiting_s = 0.0
+        for clip in clips:
+            while waiting and (len(waiting) > num_workers or waiting_s + clip.length_s > _MAX_WAITING_S):
+                oldest, future = waiting.popleft()
+                waiting_s -= oldest.length_s
+                yield oldest, future.result()
+            waiting.append((clip, pool.submit(load, clip)))
+            waiting_s += clip.length_s
+        while waiting:
+            oldest, future = waiting.popleft()
+            yield oldest, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _left_out(clip: Clip, code: str, reason: str) -> Problem:
+    piece = f" (piece {clip.piece + 1} of {clip.num_pieces})" if clip.num_pieces > 1 else ""
+    return Problem(file=clip.song.relative_path, severity="error", code=code, reason=f"left out: {reason}{piece}")
+
+
+def _without_failed(entries: Sequence[Entry], failed: dict[Clip, Problem]) -> list[Entry]:
+    """Songs with the clips that can be used: silent pieces go alone, an unreadable piece takes its song with it."""
+    kept = []
+    for entry in entries:
+        clips = tuple(clip for clip in entry.clips if clip not in failed)
+        damaged = any(failed[clip].code == "unreadable" for clip in entry.clips if clip in failed)
+        if clips and not damaged:
+            kept.append(replace(entry, clips=clips))
+    return kept
