@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from engine.contract.errors import ModelError
+from engine.model.tensor_file import TensorReader, read_header
 
 DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
 TRANSFORMERS_WEIGHTS = "model.safetensors"
@@ -72,16 +72,13 @@ def read_tensors(
     Raises:
         ModelError: A file is damaged.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    for path in files:
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                for name in file.keys():  # noqa: SIM118 - not a mapping
-                    if keep(name):
-                        tensors[name] = file.get_tensor(name).to(dtype)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} cannot be read: {error}", hint=_WHOLE_HINT) from error
-    return tensors
+    with TensorReader() as reader:
+        return {
+            name: reader.read(entry).to(device=device, dtype=dtype)
+            for path in files
+            for name, entry in read_header(path).items()
+            if keep(name)
+        }
 
 
 def assign_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: Path) -> None:

@@ -1,0 +1,338 @@
+"""The audio codec of ACE-Step v1: stereo waveform to latents and back (spec section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from engine.contract.errors import ModelError
+from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
+from engine.model.mel import LogMel, denormalise, normalise
+from engine.model.overlap import overlapped_mel, overlapped_wave
+from engine.model.resample import resample
+from engine.model.vocoder import Vocoder, VocoderConfig, fold_weight_norm
+from engine.model.weights import assign_tensors, read_config, read_tensors, weight_files
+from engine.model.windows import in_windows
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderDC
+
+Part = Literal["encoder", "decoder"]
+BOTH_PARTS: tuple[Part, ...] = ("encoder", "decoder")
+
+# Mel frames worked on at once by the full-resolution convolutions (24 s): about 140 MB a tensor in float32 with the
+# real widths, instead of 1.4 GB for four minutes.
+WINDOW_FRAMES = 2048
+
+_EXPECTED_DCAE: dict[str, Any] = {
+    "in_channels": 2,
+    "latent_channels": 8,
+    "attention_head_dim": 32,
+    "encoder_block_types": ["ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"],
+    "decoder_block_types": ["ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"],
+    "encoder_block_out_channels": [128, 256, 512, 1024],
+    "decoder_block_out_channels": [128, 256, 512, 1024],
+    "encoder_layers_per_block": [2, 2, 3, 3],
+    "decoder_layers_per_block": [3, 3, 3, 3],
+    "encoder_qkv_multiscales": [[], [], [5], [5]],
+    "decoder_qkv_multiscales": [[], [], [5], [5]],
+    "downsample_block_type": "Conv",
+    "upsample_block_type": "interpolate",
+    "decoder_norm_types": "rms_norm",
+    "decoder_act_fns": "silu",
+    "scaling_factor": 0.41407,
+}
+
+
+class MusicCodec(nn.Module):
+    """Encodes stereo audio to latents and decodes latents to stereo audio (spec 6.2).
+
+    The mel front end and the resampler always run in float32; the autoencoder and the vocoder in the dtype they were
+    loaded in. Clips are worked on one at a time, so a batch gives exactly what its clips give alone.
+
+    Args:
+        dcae: The mel autoencoder; its encoder or decoder may be None when only the other way is needed.
+        vocoder: The vocoder, None when nothing will be decoded.
+        mel_config: Settings of the mel transform (they stand in the vocoder's config.json).
+        notices: What loading found worth telling.
+
+    Raises:
+        ModelError: The configurations do not make the latent clock of the model (4096 samples at 44.1 kHz per frame).
+    """
+
+    def __init__(
+        self,
+        dcae: AutoencoderDC,
+        vocoder: Vocoder | None,
+        mel_config: VocoderConfig,
+        *,
+        notices: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.dcae, self.vocoder, self.notices = dcae, vocoder, notices
+        self.log_mel = LogMel(mel_config)
+        self.mel_factor = 2 ** (len(dcae.config.encoder_block_out_channels) - 1)
+        if mel_config.sampling_rate != CODEC_RATE or mel_config.hop_length * self.mel_factor != FRAME_SAMPLES:
+            raise ModelError(
+                f"codec config: {self.mel_factor} mel frames of {mel_config.hop_length} samples at "
+                f"{mel_config.sampling_rate} Hz per latent frame; ACE-Step v1 has 8 of 512 at {CODEC_RATE} Hz"
+            )
+
+    @classmethod
+    def from_folders(
+        cls,
+        dcae_dir: Path,
+        vocoder_dir: Path,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        parts: Collection[Part] = BOTH_PARTS,
+    ) -> MusicCodec:
+        """Load from two folders of a checkpoint, each tensor straight to its dtype and device.
+
+        Args:
+            dcae_dir: ``music_dcae_f8c8`` of the checkpoint.
+            vocoder_dir: ``music_vocoder`` of the checkpoint.
+            dtype: Of autoencoder and vocoder.
+            device: Where they run.
+            parts: What is needed: caching takes the encoder, validation clips the decoder (and with it the vocoder).
+
+        Raises:
+            ModelError: A file is missing or damaged, or its tensors do not fit its configuration.
+        """
+        device = torch.device(device)
+        dcae, dcae_notices = _load_dcae(dcae_dir, dtype=dtype, device=device, parts=parts)
+        config, vocoder, vocoder_notices = _load_vocoder(
+            vocoder_dir, dtype=dtype, device=device, with_network="decoder" in parts
+        )
+        codec = cls(dcae, vocoder, config, notices=dcae_notices)
+        codec.notices += vocoder_notices + _check_mel_buffers(codec.log_mel, weight_files(vocoder_dir))
+        return codec.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def encode(
+        self,
+        audio: torch.Tensor,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        lengths: Sequence[int] | torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents of a batch of clips.
+
+        Args:
+            audio: Float ``(B, 2, n)`` in -1…1, zero-padded where clips are shorter.
+            sample_rate: Hz of `audio`.
+            lengths: Valid samples of each clip; all n when None.
+
+        Returns:
+            Latents ``(B, 8, 16, T)`` float32 on the codec's device, and the whole valid frames of each clip, ``(B,)``
+            int64 on the CPU. T covers all n samples, the last frame padded with zeros.
+        """
+        weight = next(self.dcae.encoder.parameters())
+        num_samples = [audio.shape[-1]] * len(audio) if lengths is None else [int(length) for length in lengths]
+        latents = []
+        for clip in audio:
+            wave = resample(clip.float(), sample_rate, CODEC_RATE)
+            wave = F.pad(wave, (0, -wave.shape[-1] % FRAME_SAMPLES))
+            mel = normalise(self.log_mel(wave.to(weight.device)))
+            raw = self._encode_mel(mel[None].to(weight.dtype)).float()
+            latents.append((raw - LATENT_SHIFT) * LATENT_SCALE)
+        frames = torch.tensor([whole_frames(count, sample_rate=sample_rate) for count in num_samples])
+        return torch.cat(latents), frames
+
+    @torch.no_grad()
+    def decode(
+        self,
+        latents: torch.Tensor,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        lengths: Sequence[int] | torch.Tensor | None = None,
+        overlapped: bool = False,
+    ) -> list[torch.Tensor]:
+        """Waveforms of a batch of latents.
+
+        Args:
+            latents: ``(B, 8, 16, T)``.
+            sample_rate: Hz wanted; 44100 skips the last resampling.
+            lengths: Samples at `sample_rate` to cut each clip to; all when None.
+            overlapped: Decode in cross-faded blocks as the original can. Long clips need no such help here: memory is
+                bounded either way.
+
+        Returns:
+            Per clip a float32 CPU tensor ``(2, samples)`` in -1…1.
+        """
+        clips = []
+        for index, latent in enumerate(latents):
+            if overlapped:
+                mel = overlapped_mel(self.decode_mel, latent[None], factor=self.mel_factor)
+                wave = overlapped_wave(self._vocode, denormalise(mel[0].float()))
+                length = latent.shape[-1] * FRAME_SAMPLES * sample_rate // CODEC_RATE
+            else:
+                wave = self._vocode(denormalise(self.decode_mel(latent[None])[0].float()))
+                length = -(-wave.shape[-1] * sample_rate // CODEC_RATE)
+            wave = resample(wave.float().cpu(), CODEC_RATE, sample_rate)
+            clips.append(wave[:, : length if lengths is None else int(lengths[index])])
+        return clips
+
+    @torch.no_grad()
+    def decode_mel(self, latents: torch.Tensor) -> torch.Tensor:
+        """Normalised log-mel ``(B, 2, n_mels, 8·T)`` of latents ``(B, 8, 16, T)``, in the codec's dtype."""
+        weight = next(self.dcae.decoder.parameters())
+        raw = latents.to(weight.device, torch.float32) / LATENT_SCALE + LATENT_SHIFT
+        return self._decode_raw(raw.to(weight.dtype))
+
+    def _vocode(self, mel: torch.Tensor) -> torch.Tensor:
+        """Both channels of a log-mel ``(2, n_mels, frames)`` to ``(2, samples)`` at 44.1 kHz."""
+        vocoder = self.vocoder
+        assert vocoder is not None, "the codec was loaded without its decoder"
+        dtype = next(vocoder.parameters()).dtype
+        config = vocoder.config
+        wave = in_windows(
+            vocoder,
+            mel.to(dtype),
+            window=WINDOW_FRAMES,
+            context=config.context_frames,
+            up=config.hop_length,
+        )
+        return wave[:, 0]
+
+    def _encode_mel(self, mel: torch.Tensor) -> torch.Tensor:
+        """`Encoder.forward` of diffusers with its local part in windows; its attention still sees the whole clip."""
+        encoder, config = self.dcae.encoder, self.dcae.config
+        num_local = _num_local_stages(config.encoder_block_types, config.encoder_layers_per_block)
+        if mel.shape[-1] <= WINDOW_FRAMES or not num_local:
+            return encoder(mel)
+        hidden = in_windows(
+            nn.Sequential(encoder.conv_in, *encoder.down_blocks[:num_local]),
+            mel,
+            window=WINDOW_FRAMES,
+            context=_context_frames(config.encoder_layers_per_block[:num_local], multiple=self.mel_factor),
+            down=2**num_local,
+        )
+        for block in encoder.down_blocks[num_local:]:
+            hidden = block(hidden)
+        raw = encoder.conv_out(hidden)
+        if encoder.out_shortcut:
+            raw = raw + hidden.unflatten(1, (-1, encoder.out_shortcut_average_group_size)).mean(dim=2)
+        return raw
+
+    def _decode_raw(self, raw: torch.Tensor) -> torch.Tensor:
+        """`Decoder.forward` of diffusers with its local part in windows; its attention still sees the whole clip."""
+        decoder, config = self.dcae.decoder, self.dcae.config
+        num_local = _num_local_stages(config.decoder_block_types, config.decoder_layers_per_block)
+        if raw.shape[-1] * self.mel_factor <= WINDOW_FRAMES or not num_local:
+            return decoder(raw)
+        hidden = decoder.conv_in(raw)
+        if decoder.in_shortcut:
+            hidden = hidden + raw.repeat_interleave(decoder.in_shortcut_repeats, dim=1)
+        for block in reversed(decoder.up_blocks[num_local:]):
+            hidden = block(hidden)
+
+        def to_mel(part: torch.Tensor) -> torch.Tensor:
+            for block in reversed(decoder.up_blocks[:num_local]):
+                part = block(part)
+            part = decoder.norm_out(part.movedim(1, -1)).movedim(-1, 1)
+            return decoder.conv_out(decoder.conv_act(part))
+
+        factor = 2**num_local
+        context = _context_frames(config.decoder_layers_per_block[:num_local], multiple=self.mel_factor)
+        return in_windows(to_mel, hidden, window=WINDOW_FRAMES // factor, context=context // factor, up=factor)
+
+
+def _num_local_stages(block_types: str | Sequence[str], layers: Sequence[int]) -> int:
+    """How many of the finest stages are plain convolutions and change the resolution once each."""
+    num_stages = len(layers)
+    types = [block_types] * num_stages if isinstance(block_types, str) else block_types
+    for stage in range(num_stages - 1):
+        if types[stage] != "ResBlock" or layers[stage] == 0:
+            return stage
+    return num_stages - 1
+
+
+def _context_frames(layers: Sequence[int], *, multiple: int) -> int:
+    """Mel frames that reach into one position through the finest stages, rounded up to a multiple.
+
+    Two 3x3 convolutions per ResBlock, one for the change of resolution (and one position lost to alignment), at stage i
+    of stride 2^i; one more convolution at the outside.
+    """
+    reach = 1 + sum((2 * count + 2) * 2**stage for stage, count in enumerate(layers))
+    return -(-reach // multiple) * multiple
+
+
+def _load_dcae(
+    folder: Path, *, dtype: torch.dtype, device: torch.device, parts: Collection[Part]
+) -> tuple[AutoencoderDC, tuple[str, ...]]:
+    # diffusers costs seconds to import; only loading a codec pays for it.
+    from diffusers import AutoencoderDC
+
+    values = read_config(folder)
+    try:
+        with torch.device("meta"):
+            dcae = AutoencoderDC.from_config({key: value for key, value in values.items() if key[0] != "_"})
+    except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise ModelError(f"{folder / 'config.json'} does not describe an AutoencoderDC: {error}") from error
+    for part in BOTH_PARTS:
+        if part not in parts:
+            setattr(dcae, part, None)
+    files = weight_files(folder)
+    prefixes = tuple(f"{part}." for part in BOTH_PARTS if part not in parts)
+    tensors = read_tensors(files, dtype=dtype, device=device, keep=lambda name: not name.startswith(prefixes))
+    assign_tensors(dcae, tensors, source=files[0])
+    return dcae, _differences(folder, values, _EXPECTED_DCAE)
+
+
+def _load_vocoder(
+    folder: Path, *, dtype: torch.dtype, device: torch.device, with_network: bool
+) -> tuple[VocoderConfig, Vocoder | None, tuple[str, ...]]:
+    values = read_config(folder)
+    try:
+        config = VocoderConfig.from_dict(values)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'} does not describe the vocoder: {error}") from error
+    notices = _differences(folder, values, VocoderConfig().to_dict())
+    if not with_network:
+        return config, None, notices
+    with torch.device("meta"):
+        vocoder = Vocoder(config)
+    files = weight_files(folder)
+    # Folding the weight norm in float32 keeps the direction exact even when the network then runs in half precision.
+    stored = read_tensors(
+        files, dtype=torch.float32, device=device, keep=lambda name: name.split(".")[0] != "mel_transform"
+    )
+    tensors = {name: value.to(dtype) for name, value in fold_weight_norm(stored).items()}
+    assign_tensors(vocoder, tensors, source=files[0])
+    return config, vocoder, notices
+
+
+def _differences(folder: Path, values: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[str, ...]:
+    """One notice when a configuration is not the released model's; the file is followed all the same."""
+    different = [key for key, value in expected.items() if key in values and _as_list(values[key]) != _as_list(value)]
+    if not different:
+        return ()
+    return (
+        f"{folder / 'config.json'} differs from the released model in {', '.join(different)}; the file is followed",
+    )
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _check_mel_buffers(log_mel: LogMel, files: Sequence[Path]) -> tuple[str, ...]:
+    """Compare the mel window and filter bank that a vocoder file carries with the computed ones (spec 6.1)."""
+    stored = read_tensors(
+        files, dtype=torch.float32, device=torch.device("cpu"), keep=lambda name: name.startswith("mel_transform.")
+    )
+    computed = {"window": log_mel.window, "fb": log_mel.filter_bank}
+    notices = []
+    for name, value in stored.items():
+        ours = computed.get(name.rsplit(".", 1)[-1])
+        # One per cent of the largest value: wide enough for a file in bfloat16, far below another filter bank.
+        if ours is not None and (value.shape != ours.shape or (value - ours).abs().max() > 0.01 * ours.abs().max()):
+            notices.append(f"{files[0]}: {name} is not the mel transform of its config.json; the computed one is used")
+    return tuple(notices)
