@@ -9,12 +9,10 @@ far below bf16's step of 2^-8 are not lost.
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -93,28 +91,8 @@ def lora_scale(rank: int, alpha: float, *, use_rslora: bool) -> float:
 
 
 def lora_targets(config: Config) -> tuple[str, ...]:
-    """The module-name suffixes a configuration asks for.
-
-    ``peft_lora_target_modules`` (a list, or the path of a JSON file with a list or with a ``target_modules`` key as
-    upstream's ``lora_config.json`` has it) overrides ``acestep_lora_target``.
-
-    Raises:
-        ConfigError: The file cannot be read, or it is not a non-empty list of strings.
-    """
-    chosen = config.peft_lora_target_modules
-    if chosen is None:
-        return TARGET_PRESETS[config.acestep_lora_target]
-    source = f"peft_lora_target_modules = {chosen}"
-    if isinstance(chosen, str | Path):
-        try:
-            chosen = json.loads(Path(chosen).read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{source}: cannot be read: {error}", hint="Accepted: a JSON list of names.") from error
-        if isinstance(chosen, dict):
-            chosen = chosen.get("target_modules")
-    if not isinstance(chosen, Sequence) or not chosen or not all(isinstance(name, str) and name for name in chosen):
-        raise ConfigError(f'{source}: not a non-empty list of module names. Accepted: for example ["to_q", "to_v"].')
-    return tuple(dict.fromkeys(chosen))
+    """The module-name suffixes a configuration asks for: ``peft_lora_target_modules`` over ``acestep_lora_target``."""
+    return config.peft_lora_target_modules or TARGET_PRESETS[config.acestep_lora_target]
 
 
 def lora_spec(config: Config) -> LoraSpec:

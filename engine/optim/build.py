@@ -33,11 +33,11 @@ def build_optimizer(config: Config, named_parameters: Iterable[tuple[str, nn.Par
     """The optimizer over these parameters, at the configured peak learning rate.
 
     Args:
-        config: The keys ``optimizer*``, ``adam_*``, ``learning_rate`` and what ``lr_scale`` needs.
+        config: The keys ``optimizer``, ``optimizer_config``, ``adam_*``, ``learning_rate`` and what ``lr_scale`` needs.
         named_parameters: What is trained, with names; the names travel in the optimizer's state.
 
     Raises:
-        ConfigError: Unknown or malformed ``optimizer_config``, one of two betas missing.
+        ConfigError: Unknown or malformed ``optimizer_config``.
     """
     name = "torch-adamw" if config.optimizer == "auto" else config.optimizer
     parameters = list(named_parameters)
@@ -67,17 +67,12 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float, method: 
 
 
 def _options(config: Config, name: str) -> dict[str, Any]:
-    """Constructor arguments: the ``adam_*`` keys, ``optimizer_beta*`` over them, ``optimizer_config`` over all."""
-    if (config.optimizer_beta1 is None) != (config.optimizer_beta2 is None):
-        raise ConfigError("optimizer_beta1 and optimizer_beta2: give both or neither.")
-    written = parse_optimizer_config(config.optimizer_config, name)
+    """Constructor arguments: the ``adam_*`` keys for the Adam family, ``optimizer_config`` over them."""
+    written = parse_optimizer_config(config.optimizer_config or "", name)
     if name == "torch-sgd":
         return written
-    options: dict[str, Any] = {"eps": config.adam_epsilon, "weight_decay": config.adam_weight_decay}
-    beta1 = config.adam_beta1 if config.optimizer_beta1 is None else config.optimizer_beta1
-    beta2 = config.adam_beta2 if config.optimizer_beta2 is None else config.optimizer_beta2
-    options["betas"] = (written.pop("beta1", beta1), written.pop("beta2", beta2))
-    return options | written
+    betas = (written.pop("beta1", config.adam_beta1), written.pop("beta2", config.adam_beta2))
+    return {"betas": betas, "eps": config.adam_epsilon, "weight_decay": config.adam_weight_decay} | written
 
 
 def parse_optimizer_config(text: str, name: str) -> dict[str, Any]:
@@ -88,7 +83,7 @@ def parse_optimizer_config(text: str, name: str) -> dict[str, Any]:
     """
     accepted = _OPTIONS[name]
     options: dict[str, Any] = {}
-    for entry in filter(None, (part.strip() for part in (text or "").split(","))):
+    for entry in filter(None, (part.strip() for part in text.split(","))):
         key, separator, value = (piece.strip() for piece in entry.partition("="))
         if key not in accepted:
             near = difflib.get_close_matches(key, accepted, n=1, cutoff=0.5)

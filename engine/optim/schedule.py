@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from engine.contract.errors import ConfigError
-
 if TYPE_CHECKING:
     from engine.contract.config import Config
 
@@ -42,16 +40,9 @@ def lr_at(step: int, config: Config, max_steps: int, *, peak: float | None = Non
         config: The keys ``lr_*``, ``learning_rate`` and what ``lr_scale`` needs.
         max_steps: Optimizer steps of the whole run.
         peak: Replaces the configured peak (a resumed run keeps the one it started with).
-
-    Raises:
-        ConfigError: A polynomial whose ``lr_end`` is not below the learning rate.
     """
     peak = peak_learning_rate(config) if peak is None else peak
     schedule, warmup, end = config.lr_scheduler, config.lr_warmup_steps, min(config.lr_end, peak)
-    if schedule == "polynomial" and config.lr_end >= peak:
-        raise ConfigError(
-            f"lr_end = {config.lr_end}: must be below learning_rate ({peak}) for the polynomial schedule."
-        )
     if step < warmup:
         return peak * (step + 1) / warmup
     p = min((step - warmup) / max(max_steps - warmup, 1), 1.0)
