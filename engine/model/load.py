@@ -1,0 +1,224 @@
+"""From a hub id or a folder to loaded models, and back to a folder that loads again (spec section 1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engine.contract.errors import ModelError, as_disk_error, is_disk_failure
+from engine.contract.files import write_atomic
+from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
+from engine.model.card import TransformerConfig
+from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes, is_projector, unused_shapes
+from engine.model.tensor_file import TensorEntry, TensorReader, read_header, write_tensors
+from engine.model.text_encoder import TextEncoder
+from engine.model.transformer import AceStepTransformer
+from engine.model.weights import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, read_config, weight_files
+
+TRANSFORMER_FOLDER = "ace_step_transformer"
+DCAE_FOLDER = "music_dcae_f8c8"
+VOCODER_FOLDER = "music_vocoder"
+TEXT_ENCODER_FOLDER = "umt5-base"
+SUB_FOLDERS = (TRANSFORMER_FOLDER, DCAE_FOLDER, VOCODER_FOLDER, TEXT_ENCODER_FOLDER)
+
+_LAYOUT_HINT = f"A checkpoint folder holds {', '.join(f'{name}/' for name in SUB_FOLDERS)} as the hub repository does."
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the four parts of a model stand; a part may be taken from elsewhere (a full fine-tune: `transformer`)."""
+
+    root: Path
+    transformer: Path
+    dcae: Path
+    vocoder: Path
+    text_encoder: Path
+
+
+def resolve_checkpoint(name_or_path: str | Path, *, revision: str | None = None) -> Checkpoint:
+    """Find a checkpoint: a folder when there is one of that name, else a hub repository, fetched when not cached.
+
+    Only names, configurations and file headers are looked at here, so that a missing or cut-off file shows before
+    anything large is loaded.
+
+    Args:
+        name_or_path: A folder in the hub's layout, or a hub id such as ``ACE-Step/ACE-Step-v1-3.5B``.
+        revision: Branch, tag or commit on the hub; ignored for a folder.
+
+    Raises:
+        ModelError: Nothing there, no way to the hub, or a sub-folder or file is missing or damaged.
+        DiskError: The disk is too full for the download.
+    """
+    folder = Path(name_or_path).expanduser()
+    if not folder.is_dir():
+        folder = _download(str(name_or_path), revision)
+    missing = [name for name in SUB_FOLDERS if not (folder / name).is_dir()]
+    if missing:
+        raise ModelError(f"{folder} lacks the sub-folder {', '.join(missing)}", hint=_LAYOUT_HINT)
+    for name in SUB_FOLDERS:
+        read_config(folder / name)
+        default_name = TRANSFORMERS_WEIGHTS if name == TEXT_ENCODER_FOLDER else DIFFUSERS_WEIGHTS
+        for path in weight_files(folder / name, default_name=default_name):
+            read_header(path)
+    text_encoder = folder / TEXT_ENCODER_FOLDER
+    if not any(text_encoder.glob("tokenizer.json")) and not any(text_encoder.glob("*.model")):
+        raise ModelError(
+            f"{text_encoder} has no tokenizer: tokenizer.json is missing",
+            hint="Copy tokenizer.json, tokenizer_config.json and special_tokens_map.json from the hub repository.",
+        )
+    return Checkpoint(folder, *(folder / name for name in SUB_FOLDERS))
+
+
+def _download(name: str, revision: str | None) -> Path:
+    """The local snapshot of a hub repository; only the four sub-folders are fetched."""
+    if not _HUB_ID.fullmatch(name):
+        raise ModelError(f"no folder {name}, and it is not the id of a hub repository (OWNER/NAME)", hint=_LAYOUT_HINT)
+    # Imported here: a folder needs no hub, and the import takes a tenth of a second.
+    from huggingface_hub import snapshot_download
+
+    patterns = [f"{sub_folder}/*" for sub_folder in SUB_FOLDERS]
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    # Any exception: by version the client lets through the classes of several HTTP libraries.
+    except Exception as error:
+        if is_disk_failure(error):
+            raise as_disk_error(error, action="downloading the model", path=name) from error
+        raise _no_way_to_hub(name, error) from error
+
+
+def _no_way_to_hub(name: str, error: Exception) -> ModelError:
+    reason = (str(error).strip() or repr(error)).splitlines()[0]
+    return ModelError(
+        f"{name} is no folder here and could not be fetched from the hub: {reason}",
+        hint="Check the name and the network (and HF_HUB_OFFLINE). Offline: copy the repository from another machine"
+        f" and give its folder. {_LAYOUT_HINT}",
+    )
+
+
+def read_transformer_config(folder: Path) -> TransformerConfig:
+    """The configuration of a transformer folder.
+
+    Raises:
+        ModelError: ``config.json`` is missing, unreadable or contradicts itself.
+    """
+    return TransformerConfig.from_dict(read_config(folder))
+
+
+def load_transformer(
+    checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str, with_projectors: bool = False
+) -> AceStepTransformer:
+    """Load the transformer straight to its dtype and device, tensor by tensor; in eval mode.
+
+    The module is built without memory and each parameter takes the tensor that was read: host memory never holds more
+    than the model itself (on the CPU) or one tensor (on a device). Never-used projections are not read at all.
+
+    Raises:
+        ModelError: The files are missing or damaged, or their tensors do not fit the configuration.
+    """
+    config = read_transformer_config(checkpoint.transformer)
+    entries = _entries(checkpoint.transformer)
+    with torch.device("meta"):
+        model = AceStepTransformer(config, with_projectors=with_projectors)
+    _check_names(entries, config, checkpoint.transformer, with_projectors=with_projectors)
+    with TensorReader() as reader:
+        for name, parameter in list(model.named_parameters()):
+            tensor = reader.read(entries[name]).view(parameter.shape)
+            owner, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor.to(device=device, dtype=dtype)))
+    return model.eval()
+
+
+def load_codec(
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    parts: tuple[Part, ...] = BOTH_PARTS,
+) -> MusicCodec:
+    """Load the audio codec; ``parts`` leaves the encoder or the decoder (with the vocoder) out.
+
+    Raises:
+        ModelError: A file is missing or damaged, or its tensors do not fit its configuration.
+    """
+    return MusicCodec.from_folders(checkpoint.dcae, checkpoint.vocoder, dtype=dtype, device=device, parts=parts)
+
+
+def load_text_encoder(
+    checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str, max_length: int = 256
+) -> TextEncoder:
+    """Load the text encoder and its tokenizer; captions are cut to ``max_length`` tokens.
+
+    Raises:
+        ModelError: A file is missing or damaged, or its tensors do not fit its configuration.
+    """
+    return TextEncoder.from_folder(checkpoint.text_encoder, dtype=dtype, device=device, max_length=max_length)
+
+
+def save_transformer(model: AceStepTransformer, source: Checkpoint, folder: Path, *, dtype: torch.dtype) -> None:
+    """Write a fully trained transformer as a folder that loads wherever the original does.
+
+    Holds every tensor of a checkpoint: the model's own in the checkpoint's shapes, the never-used projections and the
+    projectors it was built without as they stand in ``source``. ``config.json`` is the source's, byte for byte.
+
+    Args:
+        model: Without an adapter inside.
+        source: What the model was loaded from.
+        folder: The transformer folder to fill, such as ``checkpoint-500/ace_step_transformer``.
+        dtype: What is stored.
+
+    Raises:
+        ModelError: ``source`` is no longer readable.
+        DiskError: The disk is full or not writable; what stood in ``folder`` is as it was.
+    """
+    config = model.config
+    trained = dict(model.named_parameters())
+    entries = _entries(source.transformer)
+    shapes = checkpoint_shapes(config)
+    copied = [name for name in shapes if name not in trained]
+    missing = [name for name in copied if name not in entries]
+    if missing:
+        raise ModelError(f"{source.transformer} lacks tensors to copy through: {', '.join(missing[:3])}")
+    with TensorReader() as reader:
+
+        def produce(name: str) -> Tensor:
+            if name in trained:
+                return trained[name].reshape(checkpoint_shape(name, tuple(trained[name].shape), config))
+            return reader.read(entries[name])
+
+        write_tensors(folder / DIFFUSERS_WEIGHTS, shapes, produce, dtype=dtype)
+    write_atomic(folder / "config.json", (source.transformer / "config.json").read_bytes(), action="saving the model")
+
+
+def _entries(folder: Path) -> dict[str, TensorEntry]:
+    """Every tensor of a transformer folder by name, over all its files."""
+    return {name: entry for path in weight_files(folder) for name, entry in read_header(path).items()}
+
+
+def _check_names(
+    entries: Mapping[str, TensorEntry], config: TransformerConfig, folder: Path, *, with_projectors: bool
+) -> None:
+    """Compare a file with what its configuration announces; what will not be read may be absent."""
+    shapes = checkpoint_shapes(config)
+    optional = unused_shapes(config).keys() | {name for name in shapes if is_projector(name) and not with_projectors}
+    wrong = [
+        f"{name} is {entries[name].shape}, not {shape}"
+        for name, shape in shapes.items()
+        if name in entries and entries[name].shape != shape
+    ]
+    groups = {
+        "missing": sorted(shapes.keys() - optional - entries.keys()),
+        "unexpected": sorted(entries.keys() - shapes.keys()),
+        "of another shape": wrong,
+    }
+    problems = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in groups.items() if names]
+    if problems:
+        raise ModelError(
+            f"{folder} does not fit its config.json: tensors {'; '.join(problems)}",
+            hint="The weights and config.json beside them must come from the same model. Download the folder again.",
+        )
