@@ -1,3 +1,5 @@
 """acestep-tui: fine-tune ACE-Step v1 on your own songs, from a terminal."""
 
-__version__ = "0.1.0"
+from engine import __version__
+
+__all__ = ["__version__"]

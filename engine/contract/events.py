@@ -377,4 +377,3 @@ def _typed(kind: str, fields: dict[str, Any]) -> Event | None:
         return None
 
 
-Warning = RunWarning  # noqa: A001 - removed at integration

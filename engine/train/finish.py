@@ -7,46 +7,136 @@ import shutil
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from engine.contract.errors import ModelError
+from engine.batches.collate import Batch
+from engine.contract.errors import as_disk_error, is_disk_failure
 from engine.contract.events import AdapterExported, Proofs, RunWarning, ValidationLoss
-from engine.contract.run_dir import ADAPTER_FILE
+from engine.contract.files import sync_folder
+from engine.export.adapter_file import read_adapter
 from engine.export.formats import export_universal
-from engine.export.verify import compare_outputs, verify_export
-from engine.model.adapters import LoraSpec, adapter_disabled, adapter_state
-from engine.model.load import Checkpoint, load_transformer, resolve_checkpoint
+from engine.export.verify import compare_outputs, verify_universal
+from engine.model.adapters import LoraSpec, adapter_disabled, adapter_state, known_modules
+from engine.model.load import SUB_FOLDERS, TRANSFORMER_FOLDER, Checkpoint, load_transformer, resolve_checkpoint
+from engine.objective.flow import interpolate
+from engine.objective.timesteps import timesteps_of
 from engine.train.checkpoint import folder_bytes
+from engine.train.state import TrainState
+from engine.train.step import precision_context
 from engine.train.trainer import Trainer
-from engine.train.validate import evaluation
-from engine.train.weights import TRANSFORMER_FOLDER
 
-WORKS_THRESHOLD = 1e-4
-"""Smallest relative change of a prediction that counts as "the adapter does something"."""
+SMALLEST_EFFECT = 1e-4
+"""Smallest change of a prediction, relative to its largest value, that counts as "the adapter does something"."""
 
 
-def finish_lora(trainer: Trainer, spec: LoraSpec, *, base_model: str) -> Proofs:
-    """Write the final adapter and its universal export, read both again, and prove what can be proved."""
+def finish_lora(trainer: Trainer, spec: LoraSpec, *, base_model: str, probe: Batch) -> Proofs:
+    """Write the final adapter and its universal export, read the export again, and prove what can be proved.
+
+    Args:
+        trainer: After its last step and save.
+        spec: The adapter's shape and scale.
+        base_model: For the export's header.
+        probe: A batch to compare predictions on.
+    """
     state, run_dir, emitter = trainer.state, trainer.run_dir, trainer.emitter
     trainer.weights.save(run_dir.path, step=state.step)
-    resumes = trainer.weights.equal_to(run_dir.path) and trainer.saved_step is not None
 
     tensors = adapter_state(state.model)
     path = export_universal(tensors, spec, run_dir.export, base_model=base_model, global_step=state.step)
-    report = verify_export(path, tensors, spec)
-    batch = probe_batch(trainer)
-    output_error = compare_outputs(state.model, path, spec, trainer.family.conditions(batch), batch)
-    loads = report.ok and output_error <= report.tolerance
+    report = verify_universal(path, tensors, spec, known_modules(state.model.config))
+    batch = probe.to(trainer.device)
+    sigma = trainer.sigmas[batch.timestep_index]
+    with precision_context(trainer.config, trainer.device):
+        comparison = compare_outputs(
+            state.model,
+            read_adapter(path, modules=known_modules(state.model.config)),
+            x_t=interpolate(batch.latents, batch.noise, sigma),
+            t=timesteps_of(sigma),
+            inputs=trainer.family.conditions(batch),
+            frame_mask=batch.frame_mask,
+        )
+    loads = report.ok and comparison.ok
     emitter.emit(
         AdapterExported(
             path=str(path.relative_to(run_dir.path)),
             format="universal",
             bytes=path.stat().st_size,
-            max_relative_error=max(report.max_relative_error, output_error),
+            max_relative_error=report.max_relative_error,
             verified=loads,
         )
     )
     for problem in report.problems:
-        emitter.emit(RunWarning(code="export_problem", message=problem))
-    works, note = lora_works(trainer)
-    return Proofs(works=works, loads=loads, resumes=resumes, is_yours=None, notes=note)
+        emitter.emit(RunWarning(code="export_problem", message=f"{path.name}: {problem}"))
+    notes = {"effect": f"{comparison.effect:.3g} of the prediction's largest value"}
+    works = comparison.effect > SMALLEST_EFFECT
+    if works and trainer.held_out.songs:
+        works = _beats_its_base(trainer, notes)
+    return Proofs(works=works, loads=loads, resumes=trainer.saved_step == state.step, is_yours=None, notes=notes)
+
+
+def _beats_its_base(trainer: Trainer, notes: dict[str, str]) -> bool:
+    """Whether the held-out loss is lower with the adapter than without; both are told."""
+    state = trainer.state
+    with_adapter = trainer.held_out.measure(state.model, step=state.step)
+    with adapter_disabled(state.model):
+        without = trainer.held_out.measure(state.model, step=state.step)
+    trainer.emitter.emit(
+        ValidationLoss(step=state.step, loss=with_adapter, num_songs=len(trainer.held_out.songs), base_loss=without)
+    )
+    notes["held_out"] = f"{with_adapter:.4f} with the LoRA, {without:.4f} without"
+    return with_adapter < without
+
+
+def finish_full(trainer: Trainer, source: Checkpoint) -> Proofs:
+    """Make export/NAME/ a checkpoint of its own: the trained transformer beside the source's other three parts.
+
+    Files are hard links where the disk allows it, so that 13 GB are not written twice.
+    """
+    state, run_dir, emitter = trainer.state, trainer.run_dir, trainer.emitter
+    saved = run_dir.checkpoint(state.step) / TRANSFORMER_FOLDER
+    parts = dict(zip(SUB_FOLDERS, (saved, source.dcae, source.vocoder, source.text_encoder), strict=True))
+    _link_parts(parts, run_dir.export)
+    exported = resolve_checkpoint(run_dir.export)
+    with_projectors = state.model.projectors is not None
+    loaded = load_transformer(exported, dtype=torch.float32, device="cpu", with_projectors=with_projectors)
+    live = state.model.state_dict()
+    loads = all(torch.equal(tensor, live[name].cpu()) for name, tensor in loaded.state_dict().items())
+    emitter.emit(
+        AdapterExported(
+            path=str(run_dir.export.relative_to(run_dir.path)),
+            format="checkpoint",
+            bytes=folder_bytes(run_dir.export),
+            max_relative_error=0.0,
+            verified=loads,
+        )
+    )
+    changed = _has_changed(state, source)
+    return Proofs(works=changed, loads=loads, resumes=trainer.saved_step == state.step, is_yours=None)
+
+
+def _has_changed(state: TrainState, source: Checkpoint) -> bool:
+    base = load_transformer(source, dtype=torch.float32, device="cpu").state_dict()
+    return any(not torch.equal(base[name], value.cpu()) for name, value in state.trainable.items() if name in base)
+
+
+def _link_parts(parts: dict[str, Path], target: Path) -> None:
+    aside = target.with_name(target.name + "-tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        for name, folder in parts.items():
+            shutil.copytree(folder, aside / name, copy_function=_link_or_copy)
+        shutil.rmtree(target, ignore_errors=True)
+        aside.replace(target)
+        sync_folder(target.parent)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if is_disk_failure(error):
+            raise as_disk_error(error, action="writing the trained model", path=target) from error
+        raise
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    real = os.path.realpath(source)  # the hub's cache holds links to blobs
+    try:
+        os.link(real, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(real, target)

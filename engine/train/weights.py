@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +12,8 @@ from torch import nn
 from engine.contract.run_dir import ADAPTER_FILE
 from engine.export.adapter_file import read_adapter, write_adapter
 from engine.model.adapters import LoraSpec, adapter_state, load_adapter_state
-from engine.model.load import Checkpoint, read_transformer_into, save_transformer, transformer_equals
-
-TRANSFORMER_FOLDER = "ace_step_transformer"
+from engine.model.load import TRANSFORMER_FOLDER, Checkpoint, load_transformer, save_transformer
+from engine.model.transformer import AceStepTransformer
 
 
 class TrainedWeights(Protocol):
@@ -32,7 +32,7 @@ class TrainedWeights(Protocol):
 class LoraWeights:
     """A LoRA adapter in resume form: unfolded, true alpha, canonical keys (exports.md section 1)."""
 
-    def __init__(self, model: nn.Module, spec: LoraSpec, *, base_model: str) -> None:
+    def __init__(self, model: AceStepTransformer, spec: LoraSpec, *, base_model: str) -> None:
         self._model = model
         self._spec = spec
         self._base_model = base_model
@@ -55,7 +55,7 @@ class LoraWeights:
 class FullWeights:
     """All weights of the transformer, with the dead ones of the source checkpoint copied through."""
 
-    def __init__(self, model: nn.Module, source: Checkpoint) -> None:
+    def __init__(self, model: AceStepTransformer, source: Checkpoint) -> None:
         self._model = model
         self._source = source
 
@@ -65,9 +65,15 @@ class FullWeights:
         save_transformer(self._model, self._source, folder / TRANSFORMER_FOLDER, dtype=torch.float32)
 
     def load(self, folder: Path) -> None:
-        """Read the folder's tensors into the model, one at a time."""
-        read_transformer_into(self._model, folder / TRANSFORMER_FOLDER)
+        """Read the folder's tensors into the model."""
+        self._model.load_state_dict(self._read(folder).state_dict())
 
     def equal_to(self, folder: Path) -> bool:
         """Whether the folder's tensors equal the model's."""
-        return transformer_equals(self._model, folder / TRANSFORMER_FOLDER)
+        saved, live = self._read(folder).state_dict(), self._model.state_dict()
+        return saved.keys() == live.keys() and all(torch.equal(saved[name], live[name].cpu()) for name in live)
+
+    def _read(self, folder: Path) -> nn.Module:
+        source = replace(self._source, transformer=folder / TRANSFORMER_FOLDER)
+        with_projectors = self._model.projectors is not None
+        return load_transformer(source, dtype=torch.float32, device="cpu", with_projectors=with_projectors)
