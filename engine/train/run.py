@@ -1,0 +1,275 @@
+"""A whole run, phase by phase: scan → prepare → load → train → finish."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import __version__
+from engine.contract.backends import load_backends
+from engine.contract.config import Config
+from engine.contract.events import ModelLoaded, Proofs, RunEnded, RunStarted
+from engine.contract.files import read_json
+from engine.contract.paths import cache_root
+from engine.contract.run_dir import RunDir, checkpoint_step
+from engine.lyrics.tokenizer import LyricTokenizer
+from engine.model.family import AceStepV1
+from engine.model.load import read_transformer_config, resolve_checkpoint
+from engine.model.tiny import write_tiny_checkpoint
+from engine.objective.timesteps import sigma_table
+from engine.planning.plan import make_plan
+from engine.telemetry.emitter import Emitter
+from engine.telemetry.hardware import HardwareReader
+from engine.telemetry.heartbeat import HeartbeatThread
+from engine.train.checkpoint import remove_partial
+from engine.train.device import choose_device, describe
+from engine.train.finish import finish_full, finish_lora
+from engine.train.inbox import Inbox
+from engine.train.phases import Phases
+from engine.train.prepare import (
+    Caches,
+    Reporter,
+    SampleStream,
+    Songs,
+    fill_caches,
+    held_out_batches,
+    open_caches,
+    sample_reader,
+    sample_stream,
+    scan_songs,
+)
+from engine.train.resume import find_checkpoint, load_checkpoint
+from engine.train.setup import Built, build_clips, build_model, clip_captions
+from engine.train.trainer import Trainer
+from engine.train.validate import HELD_OUT_DRAWS, HeldOutLoss
+
+DEMO_MODEL = "demo:tiny-model"
+
+
+@dataclass
+class Run:
+    """What all phases share."""
+
+    run_dir: RunDir
+    config: Config
+    family: AceStepV1
+    device: torch.device
+    emitter: Emitter
+    inbox: Inbox
+    phases: Phases
+    reporter: Reporter
+    assume_yes: bool
+
+
+def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inbox) -> RunEnded:
+    """Do everything a run folder's config.json asks for.
+
+    Raises:
+        UserError: As any phase; `engine.train.worker` turns it into the last event.
+    """
+    started = time.monotonic()
+    config = Config.from_dict(read_json(run_dir.config_json))
+    device = choose_device()
+    phases, reporter = Phases(emitter), Reporter(emitter)
+    heartbeat = HeartbeatThread(emitter, phase=phases.current, read_hardware=HardwareReader(device, run_dir.path).read)
+    checkpoint_folder = None
+    early: list[tuple[str, str]] = []
+    try:
+        checkpoint_folder = find_checkpoint(
+            run_dir, config.resume_from_checkpoint or "", warn=lambda code, message: early.append((code, message))
+        )
+    finally:
+        # The run has started even when its checkpoint is damaged: that is what it then says.
+        emitter.emit(_run_started(run_dir, device, checkpoint_folder))
+        for code, message in early:
+            reporter.warn(code, message)
+    heartbeat.start()
+    try:
+        family = AceStepV1(resolve_checkpoint(_model_path(config), revision=config.revision))
+        run = Run(run_dir, config, family, device, emitter, inbox, phases, reporter, assume_yes)
+        trainer = run_phases(run, checkpoint_folder)
+    finally:
+        heartbeat.stop()
+    state = trainer.state
+    return RunEnded(
+        outcome="finished",
+        exit_code=0,
+        steps=state.step,
+        seconds=round(time.monotonic() - started, 1),
+        heldout_first=state.heldout_first,
+        heldout_last=state.heldout_last,
+    )
+
+
+def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
+    """Scan, prepare, load, train, finish."""
+    config, phases = run.config, run.phases
+    backends = load_backends(config, base_dir=Path.cwd())
+    remove_partial(run.run_dir)
+    with phases.span("scan") as span:
+        songs = scan_songs(config, backends, reporter=run.reporter, inbox=run.inbox)
+        span.done, span.total = len(songs.report.songs), songs.report.num_files
+        span.summary = songs.report.summary()
+    announce_plan(run, songs)
+
+    caches = open_caches(config, backends, run.family)
+    with phases.span("cache") as span:
+        index = fill_caches(
+            songs,
+            clip_captions(config),
+            caches,
+            config=config,
+            family=run.family,
+            device=run.device,
+            reporter=run.reporter,
+            inbox=run.inbox,
+        )
+        span.done, span.total = len(index.entries), len(songs.entries)
+        span.summary = f"{len(index.entries):,} of {len(songs.entries):,} songs"
+        songs = songs.keeping(index)
+
+    with phases.span("load") as span:
+        tokenizer = LyricTokenizer(config.lyrics_language_detection)
+        caches, ssl_weight = with_ssl_features(run, caches, songs)
+        ssl_names = read_transformer_config(run.family.checkpoint.transformer).ssl_names if ssl_weight else ()
+        reader = sample_reader(
+            caches, tokenizer, config=config, family=run.family, reporter=run.reporter, ssl_names=ssl_names
+        )
+        stream = sample_stream(songs, backends, reader, config=config, device=run.device)
+        max_steps = num_steps(config, stream)
+        built = build_model(config, run.family, max_steps=max_steps, with_projectors=ssl_weight > 0, device=run.device)
+        if checkpoint_folder is not None:
+            positions = load_checkpoint(checkpoint_folder, built.state, built.weights, config=config, device=run.device)
+            warn_of_other_songs(run, stream, positions)
+        span.summary = say_loaded(run, built)
+
+    sigmas = sigma_table(config.flow_schedule_shift).to(run.device)
+    trainer = Trainer(
+        run_dir=run.run_dir,
+        config=config,
+        family=run.family,
+        state=built.state,
+        weights=built.weights,
+        stream=stream,
+        held_out=HeldOutLoss(
+            songs=[entry.song.relative_path for entry in songs.held_out],
+            batches=held_out_batches(songs, reader, num_draws=HELD_OUT_DRAWS, batch_size=config.train_batch_size),
+            family=run.family,
+            config=config,
+            sigmas=sigmas,
+            device=run.device,
+        ),
+        clips=build_clips(
+            config,
+            run.family,
+            built.model,
+            caches.text,
+            tokenizer=tokenizer,
+            run_dir=run.run_dir,
+            device=run.device,
+            emitter=run.emitter,
+        ),
+        sigmas=sigmas,
+        ssl_weight=ssl_weight,
+        max_steps=max_steps,
+        device=run.device,
+        emitter=run.emitter,
+        inbox=run.inbox,
+        phases=phases,
+    )
+    with phases.span("train", total=max_steps) as span:
+        trainer.train()
+        span.done = trainer.state.step
+        span.summary = f"{trainer.state.step:,} of {max_steps:,}"
+    with phases.span("finish") as span:
+        run.emitter.emit(finish(run, trainer, built, stream))
+        span.summary = f"export/{run.run_dir.name}"
+    return trainer
+
+
+def _model_path(config: Config) -> str | Path:
+    """The checkpoint's name or folder; ``demo:tiny-model`` is written once under the cache, then read like any other."""
+    name: str = config.pretrained_model_name_or_path
+    return write_tiny_checkpoint(cache_root(config) / "demo" / "tiny-model") if name == DEMO_MODEL else name
+
+
+def _run_started(run_dir: RunDir, device: torch.device, checkpoint: Path | None) -> RunStarted:
+    return RunStarted(
+        name=run_dir.name,
+        dir=str(run_dir.path),
+        version=__version__,
+        pid=os.getpid(),
+        host=platform.node(),
+        device=describe(device),
+        resumed_step=None if checkpoint is None else checkpoint_step(checkpoint),
+    )
+
+
+def num_steps(config: Config, stream: SampleStream) -> int:
+    """Steps of the run: as set, else from the epochs."""
+    return int(config.max_train_steps or stream.sampler.steps_for_epochs(config.num_train_epochs))
+
+
+def with_ssl_features(run: Run, caches: Caches, songs: Songs) -> tuple[Caches, float]:
+    """The caches to read from and the SSL weight to train with.
+
+    The weight counts only where every clip has cached features; otherwise one warning says what is lost and training
+    goes on without. (Computing the features is not part of this version.)
+    """
+    wanted = run.config.ace_step_ssl_loss_weight
+    if wanted == 0:
+        return caches, 0.0
+    featured = caches.with_ssl()
+    clips = [clip for entry in songs.entries for clip in entry.clips]
+    if wanted and all(featured.audio.is_whole(clip) for clip in clips):
+        return featured, float(wanted)
+    run.reporter.warn(
+        "no_ssl_features",
+        "trains without the SSL loss (ace_step_ssl_loss_weight): the cache holds no MERT and mHuBERT features; "
+        "the style may be learned a little less closely",
+    )
+    return caches, 0.0
+
+
+def warn_of_other_songs(run: Run, stream: SampleStream, positions: dict[str, Any]) -> None:
+    """Say when the songs are not those of the interrupted run: the order of samples is then another one."""
+    if any(position["fingerprint"] != stream.sampler.fingerprint for position in positions.values()):
+        run.reporter.warn(
+            "songs_changed", "the songs or batch settings changed since the checkpoint: the order of songs is new"
+        )
+
+
+def say_loaded(run: Run, built: Built) -> str:
+    """Emit `model_loaded` and return its sentence."""
+    num_parameters = sum(parameter.numel() for parameter in built.model.parameters())
+    num_trainable = sum(parameter.numel() for parameter in built.state.trainable.values())
+    what = "all weights" if built.spec is None else f"LoRA rank {built.spec.rank}"
+    name = run.config.pretrained_model_name_or_path
+    summary = f"{name}, {num_parameters / 1e6:,.1f} M parameters, {what} ({num_trainable / 1e6:,.2f} M trained)"
+    run.emitter.emit(
+        ModelLoaded(
+            model=name,
+            num_parameters=num_parameters,
+            num_trainable=num_trainable,
+            dtype=str(built.model.dtype).removeprefix("torch."),
+            device=str(run.device),
+            summary=summary,
+        )
+    )
+    return summary
+
+
+def finish(run: Run, trainer: Trainer, built: Built, stream: SampleStream) -> Proofs:
+    """Final weights and proofs, by kind of training."""
+    if built.spec is None:
+        return finish_full(trainer, run.family.checkpoint)
+    with contextlib.closing(stream.groups(0)) as groups:
+        probe = next(groups)[0]
+    return finish_lora(trainer, built.spec, base_model=run.config.pretrained_model_name_or_path, probe=probe)
