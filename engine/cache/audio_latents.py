@@ -57,7 +57,7 @@ class AudioLatents:
     def is_whole(self, clip: Clip) -> bool:
         """Whether a whole entry of the right length is there, by its header alone."""
         found = shapes(self.path(clip))
-        return found is not None and LATENT_LENGTH in found and found.get(LATENTS, ())[-1:] == (clip.num_frames,)
+        return LATENT_LENGTH in found and found.get(LATENTS, ())[-1:] == (clip.num_frames,)
 
     def read(self, clip: Clip) -> AudioEntry:
         """The entry of a clip, memory-mapped.

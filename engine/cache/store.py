@@ -6,7 +6,6 @@ share a folder and write at once: names are hashes of the content, files appear 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,8 @@ from torch import Tensor
 
 from engine.cache.key import SCHEMA_VERSION
 from engine.contract import files
+from engine.contract.errors import ModelError
+from engine.model.tensor_file import read_header
 
 LATENTS = "latents"
 LATENT_LENGTH = "latent_length"
@@ -132,23 +133,15 @@ def read_text(path: Path) -> Tensor:
     return states
 
 
-def shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
-    """Shapes of an entry's tensors by its header alone; None when there is no whole entry of this schema.
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of an entry's tensors by its header alone; empty when there is no whole file.
 
     The header tells the length that the file must have, so a torn file is found without reading it.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header_length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(header_length, size)))
-        metadata = header.pop("__metadata__")
-        ends = [tensor["data_offsets"][1] for tensor in header.values()]
-        if metadata["schema"] != str(SCHEMA_VERSION) or 8 + header_length + max(ends) != size:
-            return None
-        return {name: tuple(tensor["shape"]) for name, tensor in header.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return {name: tensor.shape for name, tensor in read_header(path).items()}
+    except ModelError:
+        return {}
 
 
 def _write(path: Path, tensors: dict[str, Tensor], *, action: str) -> None:

@@ -29,7 +29,7 @@ class TextStates:
 
     def missing(self, captions: Sequence[str]) -> list[str]:
         """Those of ``captions`` without a whole entry, each once, in order (told by the headers alone)."""
-        return [caption for caption in dict.fromkeys(captions) if STATES not in (shapes(self._path(caption)) or {})]
+        return [caption for caption in dict.fromkeys(captions) if STATES not in shapes(self._path(caption))]
 
     def read(self, caption: str) -> Tensor:
         """States (tokens, width).
