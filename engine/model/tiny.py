@@ -1,7 +1,7 @@
-"""Writes a small random checkpoint in exactly the hub's layout, for tests and the demo: `python -m engine.model.tiny DIR`.
+"""Writes a small random checkpoint in exactly the hub's layout: `python -m engine.model.tiny DIR`.
 
-Everything a real checkpoint has is there, so the ordinary loader reads it: four sub-folders, a tokenizer that takes any
-caption, the 8x codec, the real lyric vocabulary. The same seed gives the same bytes.
+Tests and the demo run on it. Everything a real checkpoint has is there, so the ordinary loader reads it: four
+sub-folders, a tokenizer that takes any caption, the 8x codec, the real lyric vocabulary. Same seed, same bytes.
 """
 
 from __future__ import annotations
