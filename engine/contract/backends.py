@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError
-from engine.contract.fields_backend import AUDIO_SETTINGS, BACKEND_FOREIGN_PREFIXES, BACKEND_SETTINGS
+from engine.contract.fields_audio import AUDIO_SETTINGS
+from engine.contract.fields_backend import BACKEND_FOREIGN_PREFIXES, BACKEND_SETTINGS
 from engine.contract.rules import Draft, apply_status
 from engine.contract.sources import read_json_value
 from engine.contract.validate import Findings, KeyTable, Notice, canonical, check, collect, shown

@@ -9,6 +9,15 @@ _SECTION = "LoRA"
 _EMA = "Average of weights"
 _LYRICS = "Lyrics embedder"
 
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_LYRIC_ATTENTION = ("linear_q", "linear_k", "linear_v")
+# Values of `acestep_lora_target`, each with the module-name suffixes it stands for.
+LORA_TARGETS: dict[str, tuple[str, ...]] = {
+    "attn_qkv": _ATTENTION,
+    "attn_qkv+linear_qkv": (*_ATTENTION, *_LYRIC_ATTENTION),
+    "attn_qkv+linear_qkv+speech_embedder": (*_ATTENTION, *_LYRIC_ATTENTION, "speaker_embedder"),
+}
+
 LORA_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "lora_type",
@@ -91,7 +100,7 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Where it acts",
         "Attention only, attention and the lyric encoder, or the speaker as well.",
-        choices=("attn_qkv", "attn_qkv+linear_qkv", "attn_qkv+linear_qkv+speech_embedder"),
+        choices=tuple(LORA_TARGETS),
         on_resume="fixed",
     ),
     Setting(

@@ -1,0 +1,158 @@
+"""How large a model is, read from its config.json and the headers of its safetensors files: no tensor, no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.contract.errors import ModelError
+
+TRANSFORMER_FOLDER = "ace_step_transformer"
+CODEC_FOLDERS = ("music_dcae_f8c8", "music_vocoder")
+TEXT_ENCODER_FOLDER = "umt5-base"
+# Cross attention owns these, the computation never uses them (ace-step-v1.md 2.7): they are kept out of memory.
+_UNUSED = (".add_q_proj.", ".add_k_proj.", ".add_v_proj.", ".to_add_out.")
+_HEADER_LIMIT_BYTES = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """Parameter counts and widths of a checkpoint.
+
+    Attributes:
+        name: What was measured, for people.
+        num_parameters: All tensors of the transformer's file.
+        num_unused: Of these, the projections that take no part in the computation.
+        num_projectors: Of these, the projectors of musical features.
+        num_blocks, inner_dim: Depth and width of the transformer.
+        num_codec, num_text_encoder: Parameters of autoencoder with vocoder, and of the text encoder.
+        linears: (in, out) of every two-dimensional weight by module name, for counting an adapter.
+    """
+
+    name: str
+    num_parameters: int
+    num_unused: int
+    num_projectors: int
+    num_blocks: int
+    inner_dim: int
+    num_codec: int
+    num_text_encoder: int
+    linears: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+
+    @property
+    def num_used(self) -> int:
+        """Parameters that are held in memory for training without musical features."""
+        return self.num_parameters - self.num_unused - self.num_projectors
+
+    def num_adapter(self, target_modules: Sequence[str], rank: int) -> int:
+        """Parameters of a LoRA on every module whose name ends in one of ``target_modules``."""
+        return sum(
+            rank * (width_in + width_out)
+            for name, (width_in, width_out) in self.linears.items()
+            if any(name == target or name.endswith(f".{target}") for target in target_modules)
+        )
+
+
+def read_sizes(root: Path) -> ModelSizes:
+    """Measure a checkpoint in the hub's layout.
+
+    Raises:
+        ModelError: A sub-folder, its config.json or its weights are missing or unreadable.
+    """
+    folder = root / TRANSFORMER_FOLDER
+    shapes = dict(_shapes(folder))
+    config = _config(folder)
+    unused = sum(_size(shape) for name, shape in shapes.items() if any(part in name for part in _UNUSED))
+    projectors = sum(_size(shape) for name, shape in shapes.items() if name.startswith("projectors."))
+    linears = {
+        name.removesuffix(".weight"): (_size(shape[1:]), shape[0])
+        for name, shape in shapes.items()
+        if name.endswith(".weight") and len(shape) >= 2
+    }
+    return ModelSizes(
+        name=root.name,
+        num_parameters=sum(map(_size, shapes.values())),
+        num_unused=unused,
+        num_projectors=projectors,
+        num_blocks=int(config.get("num_layers", 28)),
+        inner_dim=int(config.get("num_attention_heads", 24)) * int(config.get("attention_head_dim", 64)),
+        num_codec=sum(_size(shape) for part in CODEC_FOLDERS for _, shape in _shapes(root / part)),
+        num_text_encoder=sum(_size(shape) for _, shape in _shapes(root / TEXT_ENCODER_FOLDER)),
+        linears=linears,
+    )
+
+
+def published_sizes() -> ModelSizes:
+    """ACE-Step v1 3.5B as published (ace-step-v1.md 5), for planning before it is downloaded."""
+    width, lyric_width = 2560, 1024
+    attention = ("to_q", "to_k", "to_v", "to_out.0")
+    linears = {
+        f"transformer_blocks.{block}.{kind}.{name}": (width, width)
+        for block in range(24)
+        for kind in ("attn", "cross_attn")
+        for name in attention
+    }
+    linears |= {
+        f"lyric_encoder.encoders.{layer}.self_attn.linear_{name}": (lyric_width, lyric_width)
+        for layer in range(6)
+        for name in ("q", "k", "v")
+    }
+    linears["speaker_embedder"] = (512, width)
+    return ModelSizes(
+        name="ACE-Step v1 3.5B",
+        num_parameters=3_305_659_264,
+        num_unused=629_391_360,
+        num_projectors=87_840_512,
+        num_blocks=24,
+        inner_dim=width,
+        num_codec=156_812_426 + 103_005_138,
+        num_text_encoder=281_861_376,
+        linears=linears,
+    )
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: tensor name to dtype, shape and offsets; ``__metadata__`` left out.
+
+    Raises:
+        ModelError: Not readable, or not a safetensors file.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _HEADER_LIMIT_BYTES:
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+    except (OSError, ValueError, struct.error, AttributeError) as error:
+        raise ModelError(
+            f"{path}: not a readable safetensors file ({error})", hint="Download or copy the file again."
+        ) from error
+    return dict(header)
+
+
+def _shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        reason = "holds no .safetensors file" if folder.is_dir() else "is missing"
+        raise ModelError(f"{folder}: the folder {reason}", hint="The model needs it; download or copy it again.")
+    for file in files:
+        for name, entry in read_header(file).items():
+            yield name, tuple(entry["shape"])
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})", hint="Download or copy the file again.") from error
+
+
+def _size(shape: Sequence[int]) -> int:
+    return math.prod(shape)
