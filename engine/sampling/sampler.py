@@ -1,0 +1,246 @@
+"""From noise to latents: calls of the model along a schedule, guided by what it says without conditions (spec 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from engine.model.transformer import AceStepTransformer, ConditionInputs, Conditions
+from engine.sampling.erg import blunt_blocks, blunt_lyrics, erg_supported
+from engine.sampling.guidance import (
+    GuidanceType,
+    Momentum,
+    apg,
+    cfg,
+    cfg_star,
+    decayed_scale,
+    double_condition,
+    guided_steps,
+)
+from engine.sampling.schedulers import SCHEDULERS, SchedulerType
+
+OnStep = Callable[[int, int], None]
+"""Told after every call: calls done, calls in all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingSettings:
+    """How a clip is sampled; names and defaults of the original (spec 11.2)."""
+
+    num_steps: int = 60
+    """Steps from noise to music."""
+
+    guidance_scale: float = 15.0
+    """How strictly the conditions are followed; 0 and 1 turn guidance off."""
+
+    scheduler_type: SchedulerType = "euler"
+    """Which solver."""
+
+    cfg_type: GuidanceType = "apg"
+    """Which kind of guidance."""
+
+    omega_scale: float = 10.0
+    """Stretches every step around its mean; 0 is the plain solver."""
+
+    guidance_interval: float = 0.5
+    """Share of the steps, in the middle, that are guided."""
+
+    guidance_interval_decay: float = 0.0
+    """How far the scale falls inside the interval: 0 not at all, 1 to `min_guidance_scale`."""
+
+    min_guidance_scale: float = 3.0
+    """Where a falling scale ends."""
+
+    use_erg_tag: bool = True
+    """The null text of `use_erg_lyric` is the prompt encoded with blunted queries instead of zeros."""
+
+    use_erg_lyric: bool = True
+    """The null branch hears the real lyrics through a blunted lyric encoder."""
+
+    use_erg_diffusion: bool = True
+    """The null branch runs through blunted transformer blocks."""
+
+    guidance_scale_text: float = 0.0
+    """Scale of the text alone; with `guidance_scale_lyric`, both above 1, instead of `guidance_scale`."""
+
+    guidance_scale_lyric: float = 0.0
+    """Scale of the lyrics alone."""
+
+    keep_null_lyric_mask: bool = True
+    """The null branch keeps the mask of its zeroed lyrics, as the original's inference does (its trainer does not)."""
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether any step is guided."""
+        return self.guidance_scale not in (0.0, 1.0)
+
+    @property
+    def is_double(self) -> bool:
+        """Whether text and lyrics are guided by scales of their own."""
+        return self.guidance_scale_text > 1 and self.guidance_scale_lyric > 1
+
+    @property
+    def uses_erg(self) -> bool:
+        """Whether any part of ERG touches the model's layers."""
+        return self.use_erg_lyric or self.use_erg_diffusion
+
+    @property
+    def wants_erg_text(self) -> bool:
+        """Whether the prompt is needed a second time, encoded with blunted queries."""
+        return self.use_erg_tag and self.use_erg_lyric and self.is_guided
+
+    def without_erg(self) -> SamplingSettings:
+        """The same with ERG off, for models with fewer layers than it names."""
+        return replace(self, use_erg_tag=False, use_erg_lyric=False, use_erg_diffusion=False)
+
+
+@torch.no_grad()  # not inference_mode: tables that the model keeps for training would become inference tensors
+def sample_latents(
+    model: AceStepTransformer,
+    inputs: ConditionInputs,
+    *,
+    noise: Tensor,
+    settings: SamplingSettings,
+    generator: torch.Generator | None = None,
+    erg_text: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Sample latents.
+
+    Args:
+        model: Left in the mode it came in; it is evaluated without dropout.
+        inputs: Conditions of the batch, on the model's device.
+        noise: ``(B, C, H, T)`` normal noise, on the model's device.
+        settings: How.
+        generator: Source of fresh noise for the pingpong scheduler; its device may be another.
+        erg_text: The prompts encoded with blunted queries, like ``inputs.text_states``; zeros when None.
+        on_step: Told the progress.
+
+    Returns:
+        ``(B, C, H, T)`` float32.
+
+    Raises:
+        ValueError: ERG is asked of a model with too few layers, or noise is needed without a generator.
+    """
+    if settings.is_guided and settings.uses_erg and not erg_supported(model):
+        raise ValueError("ERG names layers that this model does not have; sample it with settings.without_erg()")
+    scheduler = SCHEDULERS[settings.scheduler_type](settings.num_steps, omega=settings.omega_scale)
+    if scheduler.needs_noise and generator is None:
+        raise ValueError(f"the {settings.scheduler_type} scheduler needs a generator")
+    timesteps = scheduler.timesteps.tolist()
+    with evaluated(model):
+        predict = _Predictor(model, _Branches.encode(model, inputs, settings, erg_text), settings)
+        x_t = noise.float()
+        for index, timestep in enumerate(timesteps):
+            velocity = predict(x_t, timestep, index)
+            fresh = _fresh_noise(x_t, generator) if scheduler.needs_noise else None
+            x_t = scheduler.step(velocity, index, x_t, noise=fresh)
+            if on_step is not None:
+                on_step(index + 1, len(timesteps))
+    return x_t
+
+
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; afterwards every module is in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _fresh_noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    assert generator is not None
+    return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Branches:
+    """The embedded conditions of a run, made once: all of them, none, and the text alone (for double guidance)."""
+
+    cond: Conditions
+    uncond: Conditions | None
+    only_text: Conditions | None
+
+    @classmethod
+    def encode(
+        cls, model: AceStepTransformer, inputs: ConditionInputs, settings: SamplingSettings, erg_text: Tensor | None
+    ) -> _Branches:
+        cond = model.encode_conditions(inputs)
+        if not settings.is_guided:
+            return cls(cond, None, None)
+        no_lyrics = replace(inputs, lyric_ids=torch.zeros_like(inputs.lyric_ids), speaker=None)
+        if not settings.keep_null_lyric_mask:
+            no_lyrics = replace(no_lyrics, lyric_mask=torch.zeros_like(inputs.lyric_mask))
+        no_text = torch.zeros_like(inputs.text_states)
+        if settings.use_erg_lyric:
+            null = replace(inputs, text_states=no_text if erg_text is None else erg_text, speaker=None)
+            with blunt_lyrics(model):
+                uncond = model.encode_conditions(null)
+        else:
+            uncond = model.encode_conditions(replace(no_lyrics, text_states=no_text))
+        only_text = model.encode_conditions(no_lyrics) if settings.is_double else None
+        return cls(cond, uncond, only_text)
+
+
+class _Predictor:
+    """The velocity of a step: one call, or several combined by guidance."""
+
+    def __init__(self, model: AceStepTransformer, branches: _Branches, settings: SamplingSettings) -> None:
+        self.model, self.branches, self.settings = model, branches, settings
+        self.steps = guided_steps(settings.num_steps, settings.guidance_interval) if settings.is_guided else range(0)
+        self.momentum = Momentum()
+
+    def __call__(self, x_t: Tensor, timestep: float, index: int) -> Tensor:
+        branches, settings = self.branches, self.settings
+        if index not in self.steps or branches.uncond is None:
+            return self._velocities(x_t, timestep, [branches.cond])[0]
+        conditions = [branches.cond] + ([] if branches.only_text is None else [branches.only_text])
+        if settings.use_erg_diffusion:
+            velocities = self._velocities(x_t, timestep, conditions)
+            with blunt_blocks(self.model):
+                velocities += self._velocities(x_t, timestep, [branches.uncond])
+        else:
+            velocities = self._velocities(x_t, timestep, [*conditions, branches.uncond])
+        return self._guided(velocities, index)
+
+    def _velocities(self, x_t: Tensor, timestep: float, conditions: Sequence[Conditions]) -> list[Tensor]:
+        """Predictions under several conditions of one shape, in a single batch."""
+        count = len(conditions)
+        together = Conditions(
+            torch.cat([condition.tokens for condition in conditions]),
+            torch.cat([condition.mask for condition in conditions]),
+        )
+        batch = x_t.repeat(count, 1, 1, 1)
+        t = torch.full((len(batch),), timestep, dtype=torch.float32, device=x_t.device)
+        return list(self.model(batch, t, together).velocity.float().chunk(count))
+
+    def _guided(self, velocities: Sequence[Tensor], index: int) -> Tensor:
+        settings, cond, uncond = self.settings, velocities[0], velocities[-1]
+        if len(velocities) == 3:
+            return double_condition(
+                cond,
+                uncond,
+                velocities[1],
+                text_scale=settings.guidance_scale_text,
+                lyric_scale=settings.guidance_scale_lyric,
+            )
+        scale = decayed_scale(
+            settings.guidance_scale,
+            index,
+            self.steps,
+            decay=settings.guidance_interval_decay,
+            minimum=settings.min_guidance_scale,
+        )
+        if settings.cfg_type == "apg":
+            return apg(cond, uncond, scale, momentum=self.momentum)
+        if settings.cfg_type == "cfg":
+            return cfg(cond, uncond, scale)
+        return cfg_star(cond, uncond, scale, index=index)
