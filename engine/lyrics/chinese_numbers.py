@@ -1,8 +1,8 @@
 """Numbers in Chinese text, read as the original reads them (spec 8.6, "Chinese numbers").
 
-The reader works on the text from one kind of number to the next, and each kind replaces the *first* occurrence of the digits
-that it found, wherever that is. Now and then this is not the place where they were found; the token ids of the original depend
-on it, so it stays.
+The reader goes over the text once per kind of number, and each kind replaces the *first* occurrence of the digits that
+it found, wherever that is. Now and then this is not the place where they were found; the token ids of the original
+depend on it, so it stays.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import string
 from collections.abc import Callable
 
 _DIGITS = "零一二三四五六七八九"
-_UNITS = tuple(zip((1, 2, 3, 4, *range(8, 48, 4)), "十百千万亿兆京垓秭穰沟涧正载", strict=True))
+_UNITS: tuple[tuple[int, str], ...] = tuple(
+    zip((1, 2, 3, 4, *range(8, 48, 4)), "十百千万亿兆京垓秭穰沟涧正载", strict=True)
+)
 """Power of ten and its character, small first."""
 _UNIT_CHARACTERS = frozenset(character for _, character in _UNITS)
 
@@ -35,7 +37,8 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _TWO_BETWEEN_LETTERS = re.compile(r"([a-zA-Z]+)二([a-zA-Z]+)")
 
 _CHINESE_PUNCTUATION = (
-    "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃《》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏·〈〉"
+    "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃《》「」『』"
+    "【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏·〈〉"
 )
 _TO_COMMAS = str.maketrans(dict.fromkeys(_CHINESE_PUNCTUATION + string.punctuation, ","))
 
@@ -62,7 +65,7 @@ def cardinal(number: str, *, has_liang: bool = True) -> str:
 
 
 def _in_places(digits: str) -> str:
-    """Digits with their units; a zero is said once before a lone digit that lower places lead up to."""
+    """Digits with their units: "1001" -> 一千零一. A zero is said before a last single digit and nowhere else."""
     significant = digits.lstrip("0")
     if not significant:
         return ""

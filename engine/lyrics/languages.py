@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from engine.contract.errors import DataError
 
 SUPPORTED = ("en", "de", "fr", "ru", "es", "it", "pt", "cs", "pl", "tr", "nl", "ar", "zh", "ja", "hu", "ko", "hi")
 """Languages with a prefix token and a normaliser (spec 8.1)."""
 
 DETECTABLE = frozenset(
-    "af am an ar as az be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr ga gl gu he hi hr ht hu hy id is it ja "
-    "jv ka kk km kn ko ku ky la lb lo lt lv mg mk ml mn mr ms mt nb ne nl nn no oc or pa pl ps pt qu ro ru rw se si sk sl sq "
-    "sr sv sw ta te th tl tr ug uk ur vi vo wa xh zh zu".split()
+    re.findall(
+        r"\w+",
+        "af am an ar as az be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr ga gl gu he hi hr "
+        "ht hu hy id is it ja jv ka kk km kn ko ku ky la lb lo lt lv mg mk ml mn mr ms mt nb ne nl nn no oc "
+        "or pa pl ps pt qu ro ru rw se si sk sl sq sr sv sw ta te th tl tr ug uk ur vi vo wa xh zh zu",
+    )
 )
 """The 97 ISO 639-1 codes that the segmenter keeps (spec 8.4)."""
 

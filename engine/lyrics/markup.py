@@ -29,7 +29,7 @@ def read_currency(text: str) -> str:
 
 
 def read_date(text: str) -> str:
-    """A date (Y-M-D, Y-M, M-D, Y or D; separators - / . _ 年 月), optionally with a time (H:M:S, H:M or H) after a space."""
+    """A date (Y-M-D, Y-M, M-D, Y or D; separators - / . _ 年 月), after a space a time (H:M:S, H:M or H) if wanted."""
     date, _, time = text.strip().partition(" ")
     if not time and ":" in date:
         date, time = "", date
@@ -48,7 +48,9 @@ def _read_day(text: str) -> str:
 
 def _read_time(text: str) -> str:
     parts = [part for part in re.split(r"[/.\-：_:]", text) if part]
-    return "".join(read_currency(part) + unit for part, unit in zip(parts, ("点", "分", "秒"), strict=False) if part != "0")
+    return "".join(
+        read_currency(part) + unit for part, unit in zip(parts, ("点", "分", "秒"), strict=False) if part != "0"
+    )
 
 
 READINGS: dict[str, Callable[[str], str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from engine.contract.errors import UserError
@@ -19,7 +19,7 @@ _TURKISH_CAPITALS = str.maketrans({"İ": "i", "Ö": "ö", "Ü": "ü"})
 
 
 def normalize(text: str, language: str) -> str:
-    """A line as it is spelled for the vocabulary: lower case, numbers and symbols in words, Chinese and the like romanised.
+    """A line as the vocabulary spells it: lower case, numbers and symbols in words, Chinese and the like romanised.
 
     Args:
         text: One line.
@@ -68,12 +68,13 @@ def _collapse_space(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _abbreviation_patterns(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     # Russian abbreviations are words with a hyphen; all others end in a dot.
     ending = r"\b" if language == "ru" else r"\."
     return tuple(
-        (re.compile(rf"\b{short}{ending}", re.IGNORECASE), long) for short, long in ABBREVIATIONS.get(language, {}).items()
+        (re.compile(rf"\b{short}{ending}", re.IGNORECASE), long)
+        for short, long in ABBREVIATIONS.get(language, {}).items()
     )
 
 

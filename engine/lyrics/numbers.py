@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from engine.contract.errors import UserError
@@ -73,7 +74,7 @@ def _expand_money(text: str, language: str) -> str:
     """Replaces pounds, then dollars, then euros; stops quietly at the first amount that num2words cannot read."""
     for code, pattern in _CURRENCIES:
         try:
-            text = pattern.sub(lambda match, code=code: _money_words(match[0], language, code), text)  # type: ignore[misc]
+            text = pattern.sub(partial(_money_words, language=language, code=code), text)
         except UserError:
             raise
         except Exception:
@@ -81,8 +82,8 @@ def _expand_money(text: str, language: str) -> str:
     return text
 
 
-def _money_words(amount: str, language: str, code: str) -> str:
-    value = float(re.sub(r"[^\d.]", "", amount.replace(",", ".")))
+def _money_words(match: re.Match[str], *, language: str, code: str) -> str:
+    value = float(re.sub(r"[^\d.]", "", match[0].replace(",", ".")))
     words = _words(value, language, to="currency", currency=code)
     joiner = _CENTS_JOINERS.get(language, _DEFAULT_CENTS_JOINER)
     if value.is_integer() and joiner in words:

@@ -1,10 +1,11 @@
-"""The eight extraction passes of the segmenter: what a line is cut into before anything is classified (spec 8.4, step 2)."""
+"""The eight extraction passes of the segmenter: how a line is cut up before anything is classified (spec 8.4)."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 
 
 class Kind(Enum):
@@ -43,7 +44,7 @@ PLACE_HOLDER = re.compile(rf"({_MARK}\d{{6}}{_MARK})")
 
 _OPENING = "【《（(“‘\"'"
 _FRENCH = "àáâãäåæçèéêëìíîïðñòóôõöùúûüýþÿ"
-_VIETNAMESE = "ăâđêôơưắằẳẵặấầẩẫậếềểễệốồổỗộớờởỡợứừửữựảạẻẽẹỉĩịỏọủũụỷỹỳỵ"
+_VIETNAMESE = "ăâđêôơưắằẳẵặấầẩẫậếềểễệốồổỗộớờởỡợứừửữựảạẻẽẹỉĩịỏọủũụỷỹ"
 
 
 def _run(letters: str) -> re.Pattern[str]:
@@ -91,7 +92,7 @@ def extract(line: str) -> tuple[str, dict[str, Span]]:
     """
     spans: dict[str, Span] = {}
 
-    def put_away(kind: Kind, match: re.Match[str]) -> str:
+    def put_away(match: re.Match[str], *, kind: Kind) -> str:
         groups = match.groupdict()
         key = f"{_MARK}{len(spans):06d}{_MARK}"
         text = groups["text"]
@@ -101,5 +102,5 @@ def extract(line: str) -> tuple[str, dict[str, Span]]:
     for step in _PASSES:
         if step.leaves_whole_line and [match[0] for match in step.pattern.finditer(line)] == [line]:
             continue
-        line = step.pattern.sub(lambda match, kind=step.kind: put_away(kind, match), line)
+        line = step.pattern.sub(partial(put_away, kind=step.kind), line)
     return line, spans

@@ -1,4 +1,4 @@
-"""A better language detector than the original's: scripts decide, and Latin lines are read in the context of their song."""
+"""A better language detector than the original's: scripts decide, and Latin lines are read in their song's context."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SCRIPTS = {
     "hi": re.compile("[\u0900-\u097f]"),
     "th": re.compile("[\u0e00-\u0e7f]"),
 }
-_LATIN = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
+_LATIN_WORD = re.compile(r"[A-Za-z\u00aa-\u024f\u1e00-\u1eff'’]+")
 _LATIN_LANGUAGES = tuple(code for code in SUPPORTED if code not in ("zh", "ja", "ko", "ru", "ar", "hi"))
 _TAG = re.compile(r"^\s*\[.*?\]", re.MULTILINE)
 
-_OWN_LANGUAGE_LETTERS = 16
-"""Latin lines shorter than this take the language of the song: the classifier guesses on two or three words."""
-_OWN_LANGUAGE_PROBABILITY = 0.95
-"""How sure the classifier must be that a line is not in the language of its song."""
+_ENOUGH_LETTERS = 16
+"""Fewer Latin letters take the language of the song, or English: the classifier guesses on two or three words."""
+_SURE = 0.9
+"""Probability, among the supported languages, below which the song decides."""
 
 
 class SongContext:
@@ -34,7 +34,7 @@ class SongContext:
         self._lyrics = _TAG.sub("", lyrics)
 
     def detect(self, line: str) -> str:
-        """The language of one line: by its letters, then by its words, then by its song; "th" for Thai, which has no token."""
+        """The language of one line: by its letters, then by its words, then by its song; Thai ("th") has no token."""
         scripts = {name: len(pattern.findall(line)) for name, pattern in _SCRIPTS.items()}
         if scripts["kana"] or (scripts["han"] and self._is_japanese):
             scripts["ja"] = scripts["kana"] + scripts["han"]
@@ -42,9 +42,9 @@ class SongContext:
             scripts["zh"] = scripts["han"]
         del scripts["kana"], scripts["han"]
         language, letters = max(scripts.items(), key=lambda item: item[1])
-        # A few Han, kana or Hangul letters decide for a line of many Latin ones: only their normaliser can spell them, and
-        # it leaves Latin words as they are. The vocabulary spells the other scripts under any language.
-        if letters and (language in ("zh", "ja", "ko") or letters >= len(_LATIN.findall(line))):
+        # A few Han, kana or Hangul letters decide for a line of many Latin ones: only their normaliser can spell them,
+        # and it leaves Latin words as they are. The vocabulary spells the other scripts under any language.
+        if letters and (language in ("zh", "ja", "ko") or letters >= sum(map(len, _LATIN_WORD.findall(line)))):
             return language
         return self._latin_language(line)
 
@@ -54,17 +54,16 @@ class SongContext:
 
     @cached_property
     def _main_language(self) -> str:
-        words = " ".join(re.findall(r"\w+", self._lyrics))
-        return _classify_latin(words)[0] if _LATIN.search(words) else "en"
+        return _classify_latin(self._lyrics, otherwise="en")
 
     def _latin_language(self, line: str) -> str:
-        if len(_LATIN.findall(line)) < _OWN_LANGUAGE_LETTERS:
-            return self._main_language
-        language, probability = _classify_latin(line)
-        return language if probability >= _OWN_LANGUAGE_PROBABILITY else self._main_language
+        return _classify_latin(line, otherwise=self._main_language)
 
 
-def _classify_latin(text: str) -> tuple[str, float]:
-    """The most probable of the supported languages in Latin letters, and its probability among them."""
-    language, probability = load_classifier(_LATIN_LANGUAGES).classify(text.lower())
-    return str(language), float(probability)
+def _classify_latin(text: str, *, otherwise: str) -> str:
+    """The language of a text's Latin words, or another one when they are too few or too unsure to tell."""
+    words = _LATIN_WORD.findall(text.lower())
+    if sum(map(len, words)) < _ENOUGH_LETTERS:
+        return otherwise
+    language, probability = load_classifier(_LATIN_LANGUAGES).classify(" ".join(words))
+    return str(language) if probability >= _SURE else otherwise

@@ -28,6 +28,7 @@ def load_vocabulary(path: Path = VOCABULARY_FILE) -> Any:
     found = hashlib.sha256(data.rstrip(b"\r\n")).hexdigest()
     if found != VOCABULARY_SHA256:
         raise ModelError(
-            f"The lyric vocabulary is not the model's own: {path} has SHA-256 {found}, expected {VOCABULARY_SHA256}", hint=hint
+            f"The lyric vocabulary is not the model's own: {path} has SHA-256 {found}, expected {VOCABULARY_SHA256}",
+            hint=hint,
         )
     return load_library("tokenizers", purpose="Lyrics").Tokenizer.from_str(data.decode())
