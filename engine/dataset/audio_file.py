@@ -1,8 +1,8 @@
 """One audio file: its facts from the header, and its samples.
 
 libsndfile (soundfile) comes first, FFmpeg (PyAV, whose wheels carry it) reads the rest: m4a, aac, wma, alac,
-containers. MP3 goes to FFmpeg too: libsndfile's MP3 library writes its complaints to the terminal, into whatever
-screen is there. What a file is says its content, never its suffix.
+containers. MP3 and Ogg go to FFmpeg too: libsndfile's MP3 library writes its complaints to the terminal, into whatever
+screen is there, and of Ogg see `sndfile_audio`. What a file is says its content, never its suffix.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # A container's clock may be coarse (milliseconds in Matroska and ASF) and count a codec's priming: so much may be
 # missing at the end of a whole file, and is silence: four frames of AAC. A truncated file misses more.
-_TOLERANCE_S = 0.1
+TOLERANCE_S = 0.1
 
 
 class UnreadableAudioError(DataError):
@@ -39,7 +39,7 @@ class AudioInfo:
         sample_rate: Hz.
         num_channels: Channels.
         num_samples: Samples a channel; `read_audio` of the whole file returns exactly as many.
-        reader: The library that reads it.
+        reader: The library that decodes it.
         warning: Something to tell about a file that is used all the same; empty mostly.
     """
 
@@ -68,6 +68,8 @@ def read_info(path: Path) -> AudioInfo:
 
     with _open(path) as file:
         head = file.read(_HEAD_BYTES)
+        if not head:
+            raise UnreadableAudioError("empty file (0 bytes)")
         # MP3 without (sync word) or with tags. A flac behind an ID3 tag lands in FFmpeg as well, which reads it.
         is_mp3 = head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
         info = None if is_mp3 else sndfile_audio.probe(file)
@@ -116,8 +118,10 @@ def read_audio(path: Path, *, start_s: float = 0.0, duration_s: float | None = N
             position += part.shape[1]
             if position >= stop:
                 break
-    if position < stop and position < info.num_samples - _TOLERANCE_S * info.sample_rate:
-        raise UnreadableAudioError(damaged_after(position, info.sample_rate))
+    if position < stop and position < info.num_samples - TOLERANCE_S * info.sample_rate:
+        raise UnreadableAudioError(
+            f"damaged: only {position / info.sample_rate:.1f} of its {info.duration_s:.1f} s can be read"
+        )
     if not np.isfinite(samples).all():
         bad = int(np.argmin(np.isfinite(samples).all(axis=0)))
         raise UnreadableAudioError(f"damaged: its samples are not numbers at {(start + bad) / info.sample_rate:.1f} s")
@@ -165,8 +169,6 @@ _MAGIC = {
 
 def _why_not(head: bytes, size_bytes: int) -> str:
     """The reason no library opens a file, from how it begins."""
-    if size_bytes == 0:
-        return "empty file (0 bytes)"
     if head[4:8] == b"ftyp":
         return "damaged: the index of the file is missing (was it copied in full?)"
     for name, beginnings in _MAGIC.items():

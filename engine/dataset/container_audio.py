@@ -1,4 +1,4 @@
-"""Reading audio through FFmpeg (PyAV): mp3, m4a, aac, alac, wma, and the first audio stream of video containers."""
+"""Reading audio through FFmpeg (PyAV): mp3, m4a, aac, alac, wma, ogg, and the first audio stream of containers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from engine.dataset.audio_file import AudioInfo, UnreadableAudioError, damaged_after
+from engine.dataset.audio_file import TOLERANCE_S, AudioInfo, UnreadableAudioError, damaged_after
 from engine.dataset.completeness import is_cut_off, mp3_tag
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def probe(path: Path, file: BinaryIO) -> AudioInfo | None:
             name = container.format.name
             rate, num_channels = int(stream.rate or 0), int(stream.channels)
             if rate <= 0 or num_channels <= 0:
-                raise UnreadableAudioError("damaged: its header names no sample rate or no channels")
+                return None
             info = AudioInfo(_format(name, stream), rate, num_channels, _num_samples(container, stream, file), "pyav")
             if is_cut_off(file, name):
                 raise UnreadableAudioError(
@@ -69,7 +69,7 @@ def blocks(path: Path, file: BinaryIO, info: AudioInfo, start: int) -> Iterator[
             position += samples.shape[1]
     except (av.error.FFmpegError, ValueError) as error:
         # Rubbish behind the last packet (tags of players) is no damage: `read_audio` compares with the length.
-        if position < info.num_samples - info.sample_rate // 10:
+        if position < info.num_samples - TOLERANCE_S * info.sample_rate:
             raise UnreadableAudioError(damaged_after(position, info.sample_rate)) from error
 
 
@@ -82,7 +82,14 @@ def _decoded(path: Path, info: AudioInfo) -> Iterator[Samples]:
         stream = _audio_stream(container)
         # Planar float from any sample type; rate and layout stay those of the first frame.
         resampler = None
+        position, first_s = 0, None
         for frame in container.decode(stream):
+            # FFmpeg leaves a damaged page of Ogg out and goes on behind it; only the frame's time tells.
+            if info.format in ("ogg", "opus") and frame.time is not None:
+                first_s = frame.time if first_s is None else first_s
+                if frame.time - first_s - position / frame.rate > TOLERANCE_S:
+                    raise UnreadableAudioError(damaged_after(position, frame.rate))
+            position += frame.samples
             if resampler is None:
                 resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=info.sample_rate)
             for converted in resampler.resample(frame):

@@ -1,11 +1,11 @@
-"""Reading audio through libsndfile: wav, flac, ogg (Vorbis, Opus), aiff, caf."""
+"""Reading audio through libsndfile: wav, flac, aiff, caf; and the exact length of ogg (Vorbis, Opus)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from engine.dataset.audio_file import AudioInfo, UnreadableAudioError, damaged_after
 
@@ -14,17 +14,9 @@ if TYPE_CHECKING:
 
 _BLOCK_SAMPLES = 8192
 _FORMATS = {"WAVEX": "wav", "RF64": "wav", "W64": "wav"}
-# Only these can be entered at any sample and give the very samples that decoding from the start gives.
-_EXACT_SEEK = frozenset({"wav", "flac", "aiff", "caf"})
-# Channels of Vorbis and Opus come in Vorbis order (left, centre, right, …); by number of channels, the order that makes
-# WAV order of it (left, right, centre, LFE, back, side).
-_VORBIS_TO_WAV = {
-    3: (0, 2, 1),
-    5: (0, 2, 1, 3, 4),
-    6: (0, 2, 1, 5, 3, 4),
-    7: (0, 2, 1, 6, 5, 3, 4),
-    8: (0, 2, 1, 7, 5, 6, 3, 4),
-}
+# Read by FFmpeg: libsndfile conceals lost pages of Ogg without a word, gives surround channels in Vorbis order and
+# seeks only roughly.
+_LEFT_TO_FFMPEG = frozenset({"ogg", "opus"})
 # libsndfile quietly shortens a file whose data chunk is longer than the file; only its log tells.
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 # Sizes from here on stand for "not known yet" in files written to a pipe: nothing is missing.
@@ -59,11 +51,12 @@ def probe(file: BinaryIO) -> AudioInfo | None:
         warning = ""
         if "lacks an end-of-stream bit" in log:
             warning = f"its end is missing: it is used as far as it goes, {sound.frames / sound.samplerate:.1f} s"
-        return AudioInfo(name, sound.samplerate, sound.channels, sound.frames, "soundfile", warning)
+        reader: Literal["soundfile", "pyav"] = "pyav" if name in _LEFT_TO_FFMPEG else "soundfile"
+        return AudioInfo(name, sound.samplerate, sound.channels, sound.frames, reader, warning)
 
 
 def blocks(path: Path, file: BinaryIO, info: AudioInfo, start: int) -> Iterator[tuple[int, Samples]]:
-    """Decoded blocks as (first sample, samples (channels, n)), beginning at or before sample `start`.
+    """Decoded blocks as (first sample, samples (channels, n)), from sample `start` on.
 
     Raises:
         UnreadableAudioError: Damaged.
@@ -71,21 +64,13 @@ def blocks(path: Path, file: BinaryIO, info: AudioInfo, start: int) -> Iterator[
     import numpy as np
     import soundfile
 
-    order = _VORBIS_TO_WAV.get(info.num_channels) if info.format in ("ogg", "opus") else None
     position = 0
     with _sound_file(file) as sound:
         try:
-            if start and info.format in _EXACT_SEEK:
-                position = sound.seek(start)
-            while position < info.num_samples:
-                wanted = min(_BLOCK_SAMPLES, info.num_samples - position)
-                block = sound.read(wanted, dtype="float32", always_2d=True)
-                samples = block.T if order is None else block.T[list(order)]
-                yield position, np.ascontiguousarray(samples)
+            position = sound.seek(start)
+            while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                yield position, np.ascontiguousarray(block.T)
                 position += len(block)
-                # Ogg skips a damaged page and goes on behind it: what follows would be early.
-                if len(block) < wanted:
-                    raise UnreadableAudioError(damaged_after(position, info.sample_rate))
         except soundfile.LibsndfileError as error:
             raise UnreadableAudioError(damaged_after(position, info.sample_rate)) from error
 
