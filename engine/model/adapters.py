@@ -159,6 +159,8 @@ def add_lora(model: AceStepTransformer, spec: LoraSpec, *, seed: int) -> None:
             nn.init.kaiming_uniform_(values, a=math.sqrt(5), generator=generator)
         down.weight = nn.Parameter(values.to(device))
         up.weight = nn.Parameter(torch.zeros(up.weight.shape, dtype=torch.float32, device=device))
+    # PEFT's new modules are in training mode whatever the model is in: dropout would act in an evaluated model.
+    model.train(model.training)
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
