@@ -113,7 +113,7 @@ def _condition_inputs(
 
 
 def clip_verdict(audio: NDArray[np.float32]) -> Verdict:
-    """What a clip sounds like to a machine: whole, silent (peak under -60 dB), clipped (over 1 % of samples) or broken."""
+    """Whether a clip is plainly broken: not finite, silent (peak under -60 dB) or clipped (over 1 % of its samples)."""
     if not np.isfinite(audio).all():
         return "non-finite"
     level = np.abs(audio)
