@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.batches.bucket import Entry, plan_clips
+from engine.contract.backends import AudioBlock
 from engine.dataset.report import Song
 
 RATE = 48_000
-
-
-@dataclass(frozen=True)
-class Audio:
-    """The fields of `engine.contract.backends.AudioBlock` that planning reads."""
-
-    duration_interval: float | str = "auto"
-    max_duration_s: float | None = None
-    min_duration_s: float | None = None
-    truncation_mode: str = "beginning"
-    long_clip: str = "cut"
-    channels: int = 2
 
 
 def make_song(
@@ -56,4 +44,4 @@ def make_song(
 
 def make_entries(count: int, *, seconds: float = 10.0, backend_id: str = "songs", **audio: object) -> tuple[Entry, ...]:
     songs = [make_song(f"{index:03}.wav", seconds=seconds, backend_id=backend_id) for index in range(count)]
-    return plan_clips(songs, Audio(**audio), 1).entries  # type: ignore[arg-type]
+    return plan_clips(songs, AudioBlock(**audio), 1).entries  # type: ignore[arg-type]

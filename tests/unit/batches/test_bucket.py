@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from engine.batches.bucket import USED_SHARE, plan_clips
 from engine.batches.crop import clip_lyrics
 from engine.batches.lengths import MAX_LENGTHS, TOLERABLE_SHARE, choose_lengths
+from engine.contract.backends import AudioBlock
 from engine.dataset.lyrics_text import parse_lyrics
 from engine.model.card import encoded_frames, whole_frames
-from tests.unit.batches.factory import RATE, Audio, make_song
+from tests.unit.batches.factory import RATE, make_song
 
 durations_s = st.lists(st.floats(0.2, 400), min_size=1, max_size=60)
 
 
 def plan(seconds: list[float], *, batch_size: int = 1, rate: int = RATE, **audio: object):
     songs = [make_song(f"{index}.wav", seconds=value, rate=rate) for index, value in enumerate(seconds)]
-    return plan_clips(songs, Audio(**audio), batch_size)
+    return plan_clips(songs, AudioBlock(**audio), batch_size)
 
 
 @settings(max_examples=150, deadline=None)
@@ -172,7 +173,7 @@ def test_a_piece_gets_its_timed_lines_and_nothing_without_times():
         make_song("whole.wav", seconds=6.2, lyrics="all of it"),
         make_song("instrumental.wav", seconds=18),
     ]
-    result = plan_clips(songs, Audio(duration_interval=6.0, max_duration_s=6.0, long_clip="pieces"), 1)
+    result = plan_clips(songs, AudioBlock(duration_interval=6.0, max_duration_s=6.0, long_clip="pieces"), 1)
     found = [[clip_lyrics(clip) for clip in entry.clips] for entry in result.entries]
     assert [[(lyrics.text, lyrics.withheld) for lyrics in clips] for clips in found] == [
         [("one", False), ("two", False), ("three", False)],

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from engine.batches.bucket import plan_clips
 from engine.batches.held_out import held_out_groups, split_held_out
 from engine.batches.sampler import GroupSampler, Pool
+from engine.contract.backends import AudioBlock
 from engine.contract.errors import ConfigError, DataError
-from tests.unit.batches.factory import Audio, make_entries, make_song
+from tests.unit.batches.factory import make_entries, make_song
 
 
 def pool(*sizes: int, backend_id: str = "songs", batch_size: int = 1, **more: object) -> Pool:
@@ -21,7 +22,7 @@ def pool(*sizes: int, backend_id: str = "songs", batch_size: int = 1, **more: ob
         for index, size in enumerate(sizes)
         for entry in plan_clips(
             [make_song(f"{index}/{song}.wav", seconds=10 + 10 * index, backend_id=backend_id) for song in range(size)],
-            Audio(),
+            AudioBlock(),
             1,
         ).entries
     )
