@@ -23,6 +23,9 @@ UNKNOWN_ID = 1
 MAX_IDS = 4096
 """What training cuts a song to."""
 
+_CACHED_LINES = 16_384
+"""Lines kept per tokenizer, about 10 MB: choruses come back within a song, not after hundreds of others."""
+
 _TAG_LINE = re.compile(r"\[.*?\]")
 _DESCRIPTION = re.compile(r"write a .*? song that genre is")
 
@@ -89,6 +92,8 @@ class LyricTokenizer:
         """
         key = (text, language)
         if key not in self._line_ids:
+            if len(self._line_ids) >= _CACHED_LINES:
+                self._line_ids.clear()
             spelled = prefix_token(language) + normalize(text, language)
             self._line_ids[key] = tuple(self._vocabulary.encode(spelled.replace(" ", "[SPACE]")).ids)
         return self._line_ids[key]

@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.contract.errors import ModelError
 from engine.lyrics import libraries
@@ -151,3 +153,19 @@ def test_a_song_takes_less_than_50_ms() -> None:
     roads = [f"{first}{second}" for first in "pqrstu" for second in "abcdefghij"]
     songs = ["\n".join(f"Walking down road {road} of song {take} again" for road in roads) for take in "abcde"]
     assert min(map(seconds, songs)) < 0.05
+
+
+@given(
+    st.text(
+        st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("我は너ё7.$%。“”'\"[]<>/zh\n ")),
+        max_size=60,
+    )
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_text_gives_a_song_of_lines(text: str) -> None:
+    for detection in ("upstream", "script"):
+        tokens = LyricTokenizer(detection).encode(text)
+        assert len(tokens.ids) == len(tokens.mask)
+        if tokens != NO_LYRICS:
+            assert (tokens.ids[0], tokens.ids[-1]) == (START, NEWLINE)
+            assert tokens.ids.count(NEWLINE) >= len(text.split("\n")) - len(tokens.problems)
