@@ -88,7 +88,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mappin
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    write_atomic(path, b"".join((len(text).to_bytes(8, "little"), text, content[8 + size :])), action=action)
+    write_atomic(
+        path, b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + size :])), action=action
+    )
 
 
 def config_json(spec: LoraSpec, **changes: Any) -> str:
