@@ -181,7 +181,8 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Number format of the audio codec",
         "Number format of the codec that turns audio into latents; fp32 is the safest.",
-        choices=("default", "fp32", "fp16", "bf16"),
+        choices=("fp32", "fp16", "bf16"),
+        value_aliases=(("default", "fp32"),),
     ),
     Setting(
         "tokenizer_max_length",

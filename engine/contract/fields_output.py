@@ -178,7 +178,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         status="later",
     ),
     Setting(
-        "checkpoint_step_interval",
+        "checkpointing_steps",
         "int",
         2000,
         "Checkpoints",
@@ -186,7 +186,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Save the state after every so many steps; 0 switches it off.",
         unit="steps",
         minimum=0,
-        aliases=("checkpointing_steps",),
+        aliases=("checkpoint_step_interval",),
     ),
     Setting(
         "checkpoint_epoch_interval",
@@ -198,6 +198,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         unit="epochs",
         minimum=1,
         nullable=True,
+        status="later",
     ),
     Setting(
         "checkpoint_minutes_interval",

@@ -145,8 +145,7 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Load ahead",
-        "Keep a number of batches ready.",
-        status="later",
+        "Keep a number of batches ready; without it two.",
     ),
     Setting(
         "dataloader_prefetch_qlen",
@@ -156,7 +155,6 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "Batches ahead",
         "How many batches are kept ready.",
         minimum=1,
-        status="later",
     ),
     Setting(
         "max_workers",

@@ -17,9 +17,9 @@ _HEAD = """# Settings
 
 Made by `python -m engine.contract.reference` from the declarations in `engine/contract/fields*.py`; do not edit.
 
-A configuration is one flat JSON object, in the format of SimpleTuner's `config.json`. Every key has a default, so a file
-holds only what it changes. A key may be written with or without leading `--`; `-` and `_` in it are the same. The same
-names work on the command line: `acestep-tui --run FILE --key=value`. An empty text or `null` means "not written".
+A configuration is one flat JSON object, in the format of SimpleTuner's `config.json`. Every key has a default, so a
+file holds only what it changes. A key may be written with or without leading `--`; `-` and `_` in it are the same. The
+same names work on the command line: `acestep-tui --run FILE --key=value`. An empty text or `null` means "not written".
 
 Marks: **no effect** is accepted, and reported once when it differs from the default. **later** is not available yet in
 this version: the default is accepted, anything else is an error. **not supported** is the same, and not planned.
@@ -37,8 +37,8 @@ def reference_page() -> str:
     parts.append(f"## multidatabackend.json: one data set\n\n{_table(BACKEND_SETTINGS)}")
     parts.append(
         "## multidatabackend.json: its `audio` block\n\n"
-        "The names that begin with `audio_` may also stand directly on the data set, and in config.json for all of them."
-        f"\n\n{_table(AUDIO_SETTINGS)}"
+        "The names that begin with `audio_` may also stand directly on the data set, and in config.json for all.\n\n"
+        f"{_table(AUDIO_SETTINGS)}"
     )
     parts.append(
         "## Names from SimpleTuner without effect here\n\n"

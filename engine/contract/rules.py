@@ -43,6 +43,8 @@ def apply_rules(draft: Draft, table: KeyTable, *, cwd: Path) -> None:
     _optimizer(draft)
     _target_modules(draft, cwd=cwd)
     _reports(draft)
+    if draft.values["ssl_models"] == "off":
+        draft.values["ace_step_ssl_loss_weight"] = 0.0
     for setting in table.settings:
         apply_status(setting, draft)
     _without_effect(draft, table)

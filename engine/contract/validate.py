@@ -181,7 +181,7 @@ def _typed(table: KeyTable, raw: dict[str, Any], written: Mapping[str, Written],
         if setting.type == "choice" and (
             nearest := difflib.get_close_matches(str(raw[key]), setting.choices, n=1, cutoff=0.5)
         ):
-            reason += f"; did you mean {nearest[0]}?"
+            reason += f" (did you mean {nearest[0]}?)"
         if setting.fallback is None:
             findings.errors.append(written[key].error(reason, setting.accepted()))
             raw.pop(key)

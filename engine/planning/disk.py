@@ -59,7 +59,7 @@ def estimate_disk(config: Config, *, data: DataFacts, sizes: ModelSizes, num_ste
 
 def num_kept_checkpoints(config: Config, num_steps: int) -> int:
     """Checkpoints on disk at the end: by the interval, never more than the limit and the best one, at least one."""
-    interval = config.checkpoint_step_interval
+    interval = config.checkpointing_steps
     saved = math.ceil(num_steps / interval) if interval else 1
     limit = config.checkpoints_total_limit
     plain = min(saved, limit + 1) if limit else saved
