@@ -49,7 +49,7 @@ def held_out_groups(entries: Sequence[Entry], *, num_draws: int = 8, batch_size:
     A visit's position is made of the song's key and the index of the draw, so a song's pairs do not depend on which
     other songs are there, nor on the batch size.
     """
-    groups = []
+    groups: list[Group] = []
     for entry in entries:
         visits = [
             Visit(entry=entry, position=_position(entry.key, draw), held_out_draw=draw) for draw in range(num_draws)

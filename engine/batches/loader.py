@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from engine.batches.collate import Batch, Sample, collate
@@ -20,7 +20,7 @@ def load_batches(
     num_workers: int,
     prefetch: int = 2,
     pin: bool = False,
-) -> Iterator[StepBatches]:
+) -> Generator[StepBatches, None, None]:
     """Give each group with its micro-batches, in order; the same for any number of workers.
 
     Threads, not processes: an entry is a small memory-mapped file whose reading releases the interpreter lock, while a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -209,7 +209,9 @@ def _batches_of_equal_length(
         yield batch
 
 
-def _decoded(clips: Sequence[Clip], *, num_workers: int) -> Iterator[tuple[Clip, Tensor | UnreadableAudioError]]:
+def _decoded(
+    clips: Sequence[Clip], *, num_workers: int
+) -> Generator[tuple[Clip, Tensor | UnreadableAudioError], None, None]:
     """Decode and resample in threads while the codec works on the main one; in order, with bounded memory.
 
     Decoders and torch's convolutions release the interpreter lock, so threads suffice.

@@ -44,8 +44,8 @@ class Repair:
     ) -> None:
         self._audio = audio
         self._text = text
-        self._load_codec = load_codec
-        self._load_text_encoder = load_text_encoder
+        self.load_codec = load_codec
+        self.load_text_encoder = load_text_encoder
         self._on_problem = on_problem
         # Loader threads may meet two damaged entries at once: one encoder in memory is enough.
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class Repair:
         with self._lock:
             self._say(file, "its cache entry was damaged: encoded again")
             try:
-                [entry] = encode_clips(self._load_codec(), [load_clip_audio(clip)])
+                [entry] = encode_clips(self.load_codec(), [load_clip_audio(clip)])
             except UnreadableAudioError as error:
                 raise _hopeless(file, error.message) from error
             if not bool(torch.isfinite(entry.latents).all()):
@@ -79,7 +79,7 @@ class Repair:
             self._say(caption, "the cached states of this caption were damaged: encoded again")
             self._text.encode(
                 [caption],
-                self._load_text_encoder(),
+                self.load_text_encoder(),
                 batch_size=1,
                 on_encoded=lambda _: None,
                 should_stop=lambda: False,
