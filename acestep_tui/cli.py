@@ -45,6 +45,25 @@ def run_command_line(arguments: Sequence[str], *, worker_command: Sequence[str] 
     except KeyboardInterrupt:
         streams.say("Nothing was started.")
         return int(ExitCode.STOPPED)
+    except Exception as error:
+        return _report_bug(error)
+
+
+def _report_bug(error: Exception) -> int:
+    """A fault of this front end: one sentence for people, the traceback in a file for a report."""
+    import traceback
+
+    from acestep_tui.paths import state_dir
+
+    path = state_dir() / "crash.log"
+    streams.say(f"✗ acestep-tui itself failed: {type(error).__name__}: {error}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        streams.say(f"  This is a bug; the details are in {path}. A training that was started goes on.")
+    except OSError:
+        traceback.print_exception(error)
+    return int(ExitCode.INTERNAL)
 
 
 def _dispatch(arguments: list[str], worker_command: Sequence[str] | None) -> int:

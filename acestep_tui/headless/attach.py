@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from acestep_tui import format as fmt
 from acestep_tui.headless import streams
+from acestep_tui.headless.folder import go_on_command
 from acestep_tui.headless.follow import Follower
 from acestep_tui.headless.interrupts import Interrupts
 from acestep_tui.headless.options import Options
@@ -33,7 +35,7 @@ def attach(wanted: str | None, options: Options) -> int:
         return _show_once(run, options)
     output = choose_output(options)
     with Interrupts() as interrupts:
-        follower = Follower(run, output, interrupts=interrupts, stops_worker=False)
+        follower = Follower(run, output, interrupts=interrupts, stops_worker=False, again=_again(run))
         output.begin(run, [])
         if options.json or isinstance(output, PlainOutput):
             follower.replay_all()
@@ -55,14 +57,20 @@ def _show_once(run: RunDir, options: Options) -> int:
     return ExitCode.INTERNAL if row.verdict.life is Life.CRASHED else ExitCode.DONE
 
 
+def _again(run: RunDir) -> list[str]:
+    """The command that goes on with the run, where it would mean the same: in the folder it was typed in."""
+    typed, cwd = go_on_command(run)
+    return typed if cwd == str(Path.cwd()) else []
+
+
 def status_lines(state: RunState, run: RunDir, verdict: Verdict, *, now: float) -> list[str]:
     """A run at one look: one line of numbers, then what deserves attention; the summary once it has ended."""
     if state.ended is not None:
-        return summary_lines(state, run, Ending("ended", state.ended.exit_code))
+        return summary_lines(state, run, Ending("ended", state.ended.exit_code), again=_again(run))
     if verdict.life is Life.CRASHED:
         note = f" ({verdict.note})" if verdict.note else ""
         reason = f"The worker of {run.name} is gone and left no word why{note}"
-        return summary_lines(state, run, Ending("died", ExitCode.INTERNAL, reason=reason))
+        return summary_lines(state, run, Ending("died", ExitCode.INTERNAL, reason=reason), again=_again(run))
     glyph, word = status(state, verdict)
     parts = [f"{glyph} {word}", run.name]
     if state.started is not None:

@@ -15,7 +15,7 @@ from engine.contract.files import read_json, write_json
 from engine.contract.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from engine.contract.config import Config, Resolved
+    from engine.contract.config import Config, Notice, Resolved
 
 # What readers of origins.json may rely on.
 CONTRACT_VERSION = 1
@@ -104,7 +104,9 @@ def _changes_on_resume(frozen: Config | None, wanted: Config, *, where: str) -> 
     return [f"▲ changed since the last start: {line}" for line in changes]
 
 
-def freeze(run_dir: RunDir, resolved: Resolved, *, source: str, typed: Sequence[str]) -> None:
+def freeze(
+    run_dir: RunDir, resolved: Resolved, *, notices: Sequence[Notice], source: str, typed: Sequence[str]
+) -> None:
     """Write the effective configuration and where each value came from.
 
     Raises:
@@ -120,7 +122,8 @@ def freeze(run_dir: RunDir, resolved: Resolved, *, source: str, typed: Sequence[
         "source": source,
         "command": list(typed),
         "origins": resolved.origins,
-        "notices": [{"code": notice.code, "message": notice.message} for notice in resolved.notices],
+        # The worker says them again as warning events, for whoever attaches later.
+        "notices": [{"code": notice.code, "message": notice.message} for notice in notices],
     }
     write_json(run_dir.origins_json, origins, action="writing the run's configuration")
 

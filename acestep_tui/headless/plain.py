@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from acestep_tui.format import timestamp
+from acestep_tui.paths import shown
 from engine.contract import events
 
 # The fields worth a place in a line, in order; a kind that is not here shows all its plain fields.
@@ -63,7 +65,7 @@ def _value(name: str, value: Any) -> str:
         return _number(name, value)
     if isinstance(value, int):
         return str(value)
-    text = str(value)
+    text = shown(Path(str(value))) if name == "dir" else str(value)
     return text if name not in _TEXT and _BARE.match(text) else json.dumps(text, ensure_ascii=False)
 
 

@@ -22,7 +22,7 @@ from engine.contract.errors import ConfigError, ExitCode
 from engine.contract.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from engine.contract.config import Resolved
+    from engine.contract.config import Notice, Resolved
 
 # A worker that said its last word closes within this; the next one says its first word within it.
 _CLOSING_WAIT_S = 20.0
@@ -58,13 +58,13 @@ def run(request: Request) -> int:
 
     resolved = resolve(request.source, request.overrides, cwd=Path.cwd())
     backends = load_backends(resolved.config, base_dir=resolved.base_dir)
-    notes = [f"▲ {notice}" for notice in (*resolved.notices, *backends.notices)]
+    notices = [*resolved.notices, *backends.notices]
     run_dir = RunDir(absolute(str(resolved.config.output_dir)))
     output = choose_output(request.options)
     with Interrupts() as interrupts, launch.LaunchGuard(run_dir) as guard:
         if _settled(run_dir, interrupts).is_running:
             return _join(run_dir, resolved, request, output, interrupts).follow()
-        follower = _start(run_dir, resolved, request, output, interrupts, guard=guard, notes=notes)
+        follower = _start(run_dir, resolved, request, output, interrupts, guard=guard, notices=notices)
         return follower.follow() if follower is not None else ExitCode.STOPPED
 
 
@@ -115,7 +115,7 @@ def _start(
     interrupts: Interrupts,
     *,
     guard: launch.LaunchGuard,
-    notes: Sequence[str],
+    notices: Sequence[Notice],
 ) -> Follower | None:
     """Make the folder ready and start a worker in it; None when Ctrl-C came first.
 
@@ -126,14 +126,15 @@ def _start(
     launch.make_writable(run_dir.path)
     if interrupts.count:
         return None
-    freeze(run_dir, resolved, source=request.source, typed=request.typed)
+    freeze(run_dir, resolved, notices=notices, source=request.source, typed=request.typed)
     control.clear(run_dir)
     forgotten = registry.remember(run_dir)
     again = [item for item in request.typed if item != "--fresh"]
     log_start = run_dir.worker_log.stat().st_size if run_dir.worker_log.exists() else 0
     follower = Follower(run_dir, output, interrupts=interrupts, guard=guard, log_start_bytes=log_start, again=again)
     follower.read_history()
-    output.begin(run_dir, [*notes, *told, *([f"▲ {forgotten}"] if forgotten else [])])
+    warned = [*(notice.message for notice in notices), *([forgotten] if forgotten else [])]
+    output.begin(run_dir, [*(f"▲ {text}" for text in warned), *told])
     follower.worker = launch.start_worker(
         run_dir,
         arguments=["--yes"] if request.options.yes else [],

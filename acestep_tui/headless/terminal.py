@@ -39,9 +39,12 @@ class TerminalOutput:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
         self._run: RunDir | None = None
         self._held: list[events.FileProblem] = []
+        self._noted: set[str] = set()
         self._drawn_t = 0.0
         self._drawn = ""
 
@@ -51,6 +54,7 @@ class TerminalOutput:
         self._print(header(run))
         for text in notes:
             self._print(text)
+            self._noted.add(text.removeprefix("▲ "))
         self._live.start()
 
     def note(self, text: str) -> None:
@@ -63,11 +67,13 @@ class TerminalOutput:
             case events.FileProblem() as problem:
                 self._held.append(problem)
             case events.PhaseEnded() as ended if ended.phase not in ("validate", "save"):
+                self._draw("")  # its bar would be drawn once more below the line that replaces it
                 self._print_row(phase_row(ended, self._console.width))
                 self._print_problems()
             case events.Plan() as plan:
                 self._print(plan_line(plan, state))
-            case events.Warning() as warning:
+            # The worker repeats what was wrong with the configuration, for whoever attaches later.
+            case events.RunWarning() as warning if warning.message not in self._noted:
                 self._print(f"▲ {warning.message}", indent=2)
 
     def tick(self, state: RunState) -> None:
@@ -76,14 +82,16 @@ class TerminalOutput:
         if now - self._drawn_t < _REDRAW_S:
             return
         self._drawn_t = now
-        text = streams.fitted(bar_line(state, self._console.width), sys.stderr)
+        self._draw(streams.fitted(bar_line(state, self._console.width), sys.stderr))
+
+    def _draw(self, text: str) -> None:
         if text != self._drawn:
             self._drawn = text
             self._live.update(_coloured(text), refresh=True)
 
     def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
         """Clear the bar, then the summary."""
-        self._live.update(Text(""), refresh=True)
+        self._draw("")
         self._live.stop()
         self._print_problems()
         if ending.is_failure or ending.kind == "left":
@@ -163,7 +171,9 @@ def bar_line(state: RunState, width: int) -> str:
 def _numbers(state: RunState) -> str:
     parts = []
     if state.phase_total is not None:
-        parts.append(fmt.part_of(state.phase_done or 0, state.phase_total))
+        whole = fmt.part_of(state.phase_done or 0, state.phase_total)
+        # As wide as it will get, so that nothing to its left moves.
+        parts.append(whole.rjust(len(fmt.part_of(state.phase_total, state.phase_total))))
     if state.phase == "train" and state.step is not None:
         parts += [f"loss {fmt.loss(state.step.loss)}", fmt.pace(state.step.step_s)]
     if state.paused:

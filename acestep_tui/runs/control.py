@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
-import socket
 from pathlib import Path
 
 from acestep_tui.runs.liveness import is_locked, worker_facts
@@ -37,7 +37,7 @@ def kill_worker(run: RunDir, *, pid: int | None = None) -> bool:
     """
     if pid is None:
         facts = worker_facts(run)
-        is_here = facts.get("host") == socket.gethostname() and facts.get("boot_id") in ("", None, boot_id())
+        is_here = facts.get("host") == platform.node() and facts.get("boot_id") in ("", None, boot_id())
         worker_pid = facts.get("pid")
         if not (is_here and is_locked(run.lock) and isinstance(worker_pid, int)):
             return False

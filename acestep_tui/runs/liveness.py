@@ -7,7 +7,7 @@ host, or where flock is unsupported (NFS, Lustre), the last event alone is evide
 from __future__ import annotations
 
 import errno
-import socket
+import platform
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -99,7 +99,7 @@ def judge(run: RunDir, state: RunState, *, now: float | None = None) -> Verdict:
     now = time.time() if now is None else now
     silent_s = None if state.last_t is None else max(now - state.last_t, 0.0)
     host = str(worker_facts(run).get("host", ""))
-    locked = is_locked(run.lock) if host in ("", socket.gethostname()) else None
+    locked = is_locked(run.lock) if host in ("", platform.node()) else None
     life = _life(run, state, locked=locked, silent_s=silent_s)
     return Verdict(
         life,

@@ -37,7 +37,7 @@ class RunState:
     num_files: int | None = None
 
     problems: list[events.FileProblem] = field(default_factory=list)
-    warnings: list[events.Warning] = field(default_factory=list)
+    warnings: list[events.RunWarning] = field(default_factory=list)
     heldout: list[events.ValidationLoss] = field(default_factory=list)
     samples: list[events.SampleSaved] = field(default_factory=list)
     checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
@@ -145,7 +145,7 @@ class RunState:
                 self.plan = event
             case events.FileProblem():
                 self.problems.append(event)
-            case events.Warning():
+            case events.RunWarning():
                 self.warnings.append(event)
             case events.ModelLoaded():
                 self.model = event

@@ -43,7 +43,7 @@ class EventTail:
                     self.offset += len(whole)
                     file.seek(self.offset)
                     self._parse(whole, lines)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return lines
         return lines
 

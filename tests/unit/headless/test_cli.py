@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from acestep_tui import __version__, cli
+from acestep_tui.headless import run as run_module
+from acestep_tui.headless.options import RUN_OPTIONS, take_options
+from engine.contract.fields import SETTINGS
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("SIMPLETUNER_ENVIRONMENT", "SIMPLETUNER_ENV", "ENV", "CONFIG_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[run_module.Request]:
+    """What the command line asks for, instead of doing it."""
+    asked: list[run_module.Request] = []
+
+    def note(request: run_module.Request) -> int:
+        asked.append(request)
+        return 0
+
+    monkeypatch.setattr(run_module, "run", note)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("typed", "source", "overrides"),
+    [
+        (["--run", "demo.json"], "demo.json", []),
+        (["--run=demo", "--learning_rate=1e-3"], "demo", ["--learning_rate=1e-3"]),
+        (["--json", "--run", "env=mine", "--seed", "3", "--quiet"], "env=mine", ["--seed", "3"]),
+        (["train", "env=mine", "--init_lora=/x.safetensors"], "env=mine", ["--init_lora=/x.safetensors"]),
+        (["train", "--env", "mine", "--vae_cache_disable"], "env=mine", ["--vae_cache_disable"]),
+        (["train", "--vae_cache_disable", "--env=mine"], "env=mine", ["--vae_cache_disable"]),
+        (["train", "demo.json", "max_train_steps=3"], "demo.json", ["max_train_steps=3"]),
+        (["train"], "env=default", []),
+        (["train", "max_train_steps=3"], "env=default", ["max_train_steps=3"]),
+    ],
+)
+def test_what_a_training_is_asked_for(
+    requests: list[run_module.Request], typed: list[str], source: str, overrides: Sequence[str]
+) -> None:
+    assert cli.run_command_line(typed) == 0
+    (request,) = requests
+    assert (request.source, list(request.overrides)) == (source, list(overrides))
+    assert request.typed == ["acestep-tui", *typed]
+    assert request.options.json == ("--json" in typed)
+    assert request.options.quiet == ("--quiet" in typed)
+
+
+def test_train_reads_the_environment_variable(
+    requests: list[run_module.Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENV", "from-env")
+    cli.run_command_line(["train"])
+    monkeypatch.setenv("SIMPLETUNER_ENV", "from-simpletuner")
+    cli.run_command_line(["train"])
+    assert [request.source for request in requests] == ["env=from-env", "env=from-simpletuner"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (["rnus"], "Did you mean runs?"),
+        (["atach", "demo"], "Did you mean attach?"),
+        (["--jsn"], "Did you mean --json?"),
+        (["--quit", "--run", "demo"], "Did you mean --quiet?"),
+        (["runs", "--jsno"], "Did you mean --json?"),
+        (["--learning_rate=1", "--run", "demo"], "stand after --run FILE"),
+        (["demo.json"], "acestep-tui --run demo.json"),
+        (["--run"], "acestep-tui --run demo"),
+        (["--run", "demo.json", "--lerning_rate=1"], "learning_rate"),
+        (["--run", "demo.json", "--learning_rate=fast"], "Nothing was loaded"),
+        (["--run", "nothing"], "Give the path"),
+        (["train", "env=nothing"], "config/nothing/config.json"),
+    ],
+)
+def test_bad_usage_is_told_with_what_to_do(
+    typed: list[str], hint: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "demo.json").write_text(json.dumps({"instance_data_dir": "songs"}))
+    assert cli.run_command_line(typed) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("✗ ")
+    assert hint in err
+    assert not (place / "output").exists()
+
+
+def test_missing_data_folder_is_exit_2_and_nothing_is_made(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "demo.json").write_text(json.dumps({"instance_data_dir": "no/such/songs"}))
+    assert cli.run_command_line(["--run", "demo.json"]) == 2
+    assert "no/such/songs" in capsys.readouterr().err
+    assert not (place / "output").exists()
+
+
+def test_help_for_nothing_typed_names_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_command_line([]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {command.word}" in text for command in cli.COMMANDS)
+    assert all(f"--{name}" in text for name in RUN_OPTIONS)
+    assert cli.run_command_line(["runs", "--help"]) == 0
+    assert capsys.readouterr().out == text
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_train_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_command_line(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(setting.key in text for setting in SETTINGS)
+    assert all(f"\n{setting.section}\n" in text for setting in SETTINGS if setting.status == "works")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_command_line(["--version"]) == 0
+    assert capsys.readouterr().out == f"acestep-tui {__version__}\n"
+
+
+def test_own_options_never_hide_a_setting() -> None:
+    assert not {setting.key for setting in SETTINGS} & {*RUN_OPTIONS, "once", "run", "env", "help", "version"}
+    options, rest = take_options(["--yes", "--seed", "1", "--once"], RUN_OPTIONS)
+    assert (options.yes, options.once, rest) == (True, False, ["--seed", "1", "--once"])
+
+
+def test_a_fault_of_our_own_is_one_sentence_and_a_file(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(request: run_module.Request) -> int:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(run_module, "run", fail)
+    assert cli.run_command_line(["--run", "demo"]) == 1
+    err = capsys.readouterr().err
+    assert "✗ acestep-tui itself failed: ZeroDivisionError: by zero" in err
+    assert "Traceback" not in err
+    assert "Traceback" in (place / "state" / "acestep-tui" / "crash.log").read_text()

@@ -1,0 +1,75 @@
+"""The lines of the terminal output as pure functions; the terminal itself is in tests/worker/test_terminal.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from acestep_tui.headless.terminal import bar, bar_line, phase_row, plan_line, problem_rows
+from acestep_tui.runs.state import RunState
+from engine.contract import events
+
+
+def training(done: int = 86, **changes: object) -> RunState:
+    step = events.Step(step=done, total=120, loss=0.7312, lr=1e-4, step_s=0.625, eta_s=21.0)
+    return RunState(phase="train", phase_done=done, phase_total=120, step=step, **changes)  # type: ignore[arg-type]
+
+
+def test_training_bar_as_in_the_design() -> None:
+    text = bar_line(training(), 120)
+    assert text == f"◐ train     {bar(86 / 120, 40)}    86 of 120  loss 0.7312  1.6 steps/s  21 s left"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_bar_line_fits_and_keeps_its_positions(width: int) -> None:
+    lines = [bar_line(training(done), width) for done in (1, 9, 10, 99, 120)]
+    assert all(len(line) < width for line in lines)
+    assert len({line.find("of 120") for line in lines}) == 1
+
+
+def test_paused_and_saving_are_said() -> None:
+    assert bar_line(training(paused=True), 100).startswith("‖ train")
+    assert bar_line(training(paused=True), 100).endswith("paused")
+    assert bar_line(training(span="save"), 100).endswith("saving")
+    assert bar_line(RunState(), 100) == ""
+    assert bar_line(RunState(phase="load"), 100) == "◐ load      …"
+
+
+def test_bar_shapes() -> None:
+    assert bar(0.0, 4) == "────"
+    assert bar(0.5, 4) == "━━──"
+    assert bar(0.6, 4) == "━━╸─"
+    assert bar(1.0, 4) == "━━━━"
+    assert bar(7.0, 4) == "━━━━"
+
+
+def test_phase_rows() -> None:
+    ended = events.PhaseEnded(phase="cache", done=11, total=11, seconds=9.1)
+    (row,) = phase_row(ended, 120)
+    assert row == "✓ prepare   11 of 11".ljust(79) + "9 s"
+    assert len(phase_row(ended, 80)[0]) == 79
+    summary = "12 songs, 1 min 34 s: 10 ready, 1 without lyrics, 1 unreadable, and a good deal more"
+    long = events.PhaseEnded(phase="scan", seconds=0.2, summary=summary)
+    rows = phase_row(long, 80)
+    assert all(len(row) < 80 for row in rows)
+    assert rows[1].startswith(" " * 12)
+    assert rows[-1].endswith("0.2 s")
+
+
+def test_plan_line() -> None:
+    plan = events.Plan(
+        vram_bytes=0, ram_bytes=429_496_730, disk_bytes=6_291_456, seconds=100.0, num_steps=120, num_epochs=1
+    )
+    started = events.RunStarted(name="demo", dir="x", version="1", pid=1, host="x", device="cpu")
+    text = "✓ plan      0.4 GB memory, 6 MB disk, 120 steps, about 1 min 40 s on this processor"
+    assert plan_line(plan, RunState(started=started)) == text
+
+
+def test_problem_rows_stand_in_columns() -> None:
+    problems = [
+        events.FileProblem(severity="warning", file="07_tide_no_words.flac", code="x", reason="no lyrics"),
+        events.FileProblem(severity="error", file="11_broken.mp3", code="x", reason="left out: not audio"),
+    ]
+    assert problem_rows(problems, 80) == [
+        "  ▲ 07_tide_no_words.flac   no lyrics",
+        "  ✗ 11_broken.mp3           left out: not audio",
+    ]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from acestep_tui.runs import registry
+from engine.contract.errors import ConfigError
+from engine.contract.run_dir import RunDir
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "state"
+
+
+def make_run(path: Path) -> RunDir:
+    path.mkdir(parents=True)
+    run = RunDir(path)
+    run.origins_json.write_text("{}")
+    assert registry.remember(run) == ""
+    return run
+
+
+def test_runs_are_found_by_name_by_path_and_as_the_newest(tmp_path: Path) -> None:
+    one, two = make_run(tmp_path / "a" / "one"), make_run(tmp_path / "b" / "two")
+    assert registry.known_runs() == [two, one]
+    assert registry.find_run("one") == one
+    assert registry.find_run("a/one") == one
+    assert registry.find_run(None) == two
+
+
+def test_one_name_twice_is_asked_back(tmp_path: Path) -> None:
+    make_run(tmp_path / "a" / "one")
+    make_run(tmp_path / "b" / "one")
+    with pytest.raises(ConfigError) as caught:
+        registry.find_run("one")
+    assert "a/one" in caught.value.hint
+    assert "b/one" in caught.value.hint
+
+
+def test_remembering_again_keeps_one_entry_and_vanished_folders_are_not_listed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one")
+    registry.remember(run)
+    assert registry.known_runs() == [run]
+    shutil.rmtree(run.path)
+    assert registry.known_runs() == []
+    with pytest.raises(ConfigError, match="No runs yet"):
+        registry.find_run(None)
+
+
+def test_damaged_entry_is_passed_over(tmp_path: Path, state: Path) -> None:
+    run = make_run(tmp_path / "one")
+    (state / "acestep-tui" / "runs" / "damaged.json").write_text("{")
+    assert registry.known_runs() == [run]
+
+
+def test_state_folder_that_cannot_be_written_is_a_sentence_not_an_error(tmp_path: Path, state: Path) -> None:
+    shutil.rmtree(state, ignore_errors=True)
+    state.write_text("")
+    assert "missing from `acestep-tui runs`" in registry.remember(RunDir(tmp_path / "one"))
