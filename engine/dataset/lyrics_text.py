@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 # [mm:ss], [mm:ss.xx], [mm:ss:xx], [hh:mm:ss.xx]: the stamps found in files of players and of lyric editors.
-_STAMP = re.compile(r"\[(?:(\d{1,2}):)?(\d{1,3}):(\d{1,2})(?:[.:](\d{1,3}))?\]")
+_STAMP = re.compile(r"\[(?:(\d{1,2}):(?=\d{1,2}:\d{1,2}\.))?(\d{1,3}):(\d{1,2})(?:[.:](\d{1,3}))?\]")
 _LINE_START = re.compile(rf"\s*((?:{_STAMP.pattern}\s*)+)")
 # <mm:ss.xx> inside a line: the word stamps of "enhanced" LRC.
 _WORD_STAMP = re.compile(r"<\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?>\s?")
