@@ -92,7 +92,7 @@ def assign_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, so
     unexpected = sorted(tensors.keys() - wanted.keys())
     misshapen = [
         f"{name} {tuple(tensors[name].shape)} instead of {shape}"
-        for name, shape in wanted.items()
+        for name, shape in sorted(wanted.items())
         if name in tensors and tuple(tensors[name].shape) != shape
     ]
     problems = [

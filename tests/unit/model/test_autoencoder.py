@@ -1,0 +1,207 @@
+"""The codec loaded from checkpoint folders: parts, damage, notices, windows, precision."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.contract.errors import ExitCode, ModelError
+from engine.model import autoencoder
+from engine.model.autoencoder import MusicCodec
+from engine.model.card import FRAME_SAMPLES
+from engine.model.load import Checkpoint
+from engine.model.mel import LogMel
+from engine.model.vocoder import VocoderConfig
+from engine.model.weights import DIFFUSERS_WEIGHTS
+
+Folders = tuple[Path, Path]
+
+
+def load(folders: Folders, *, dtype: torch.dtype = torch.float32, **options: object) -> MusicCodec:
+    return MusicCodec.from_folders(*folders, dtype=dtype, device="cpu", **options)
+
+
+@pytest.fixture(scope="module")
+def codec(tiny: Checkpoint) -> MusicCodec:
+    return load((tiny.dcae, tiny.vocoder))
+
+
+@pytest.fixture
+def folders(tiny: Checkpoint, tmp_path: Path) -> Folders:
+    """A codec that a test may damage."""
+    return Path(shutil.copytree(tiny.dcae, tmp_path / "dcae")), Path(
+        shutil.copytree(tiny.vocoder, tmp_path / "vocoder")
+    )
+
+
+def noise(*shape: int, scale: float = 0.1) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(3)) * scale
+
+
+def test_a_batch_is_its_clips(codec: MusicCodec) -> None:
+    audio = noise(3, 2, 30_000)
+    latents, lengths = codec.encode(audio, lengths=[30_000, 20_000, 5_000])
+    assert latents.shape == (3, 8, 16, 7)
+    assert lengths.tolist() == [6, 4, 1]
+    alone = [codec.encode(clip[None])[0] for clip in audio]
+    assert torch.equal(latents, torch.cat(alone))
+    waves = codec.decode(latents)
+    assert all(torch.equal(wave, codec.decode(latent[None])[0]) for wave, latent in zip(waves, latents, strict=True))
+
+
+def test_channels_are_decoded_apart(codec: MusicCodec) -> None:
+    wave = codec.decode(codec.encode(noise(1, 2, 30_000))[0])[0]
+    assert wave.dtype == torch.float32
+    assert wave.shape[0] == 2
+    assert not torch.equal(wave[0], wave[1])
+    assert wave.abs().max() <= 1.5
+
+
+def test_decoding_cuts_to_the_lengths(codec: MusicCodec) -> None:
+    latents = noise(2, 8, 16, 4, scale=1.0)
+    short, long = codec.decode(latents, lengths=torch.tensor([100, 10_000]))
+    assert (short.shape, long.shape) == ((2, 100), (2, 10_000))
+    assert codec.decode(latents, sample_rate=44_100)[0].shape == (2, 4 * FRAME_SAMPLES)
+
+
+def test_long_clips_in_windows_are_the_same(codec: MusicCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    audio = noise(1, 2, 40 * FRAME_SAMPLES)
+    latents, _ = codec.encode(audio, sample_rate=44_100)
+    (wave,) = codec.decode(latents)
+    monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
+    windowed_latents, _ = codec.encode(audio, sample_rate=44_100)
+    (windowed_wave,) = codec.decode(latents)
+    assert torch.allclose(windowed_latents, latents, atol=1e-5)
+    assert torch.allclose(windowed_wave, wave, atol=1e-5)
+
+
+def test_windows_bound_what_the_convolutions_see(codec: MusicCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
+    widths = []
+    hooks = [
+        module.register_forward_hook(lambda _module, inputs, _output: widths.append(inputs[0].shape[-1]))
+        for module in (codec.dcae.encoder.conv_in, codec.dcae.decoder.conv_out)
+    ]
+    codec.decode(codec.encode(noise(1, 2, 60 * FRAME_SAMPLES), sample_rate=44_100)[0])
+    for hook in hooks:
+        hook.remove()
+    assert max(widths) <= 64 + 2 * 32
+    assert len(widths) == 16
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_near(codec: MusicCodec, tiny: Checkpoint, dtype: torch.dtype) -> None:
+    half = load((tiny.dcae, tiny.vocoder), dtype=dtype)
+    assert {parameter.dtype for parameter in half.parameters()} == {dtype}
+    audio = noise(1, 2, 30_000)
+    latents, half_latents = codec.encode(audio)[0], half.encode(audio)[0]
+    assert half_latents.dtype == torch.float32
+    assert (half_latents - latents).abs().max() < 0.1 * latents.abs().max()
+    wave, half_wave = codec.decode(latents)[0], half.decode(latents)[0]
+    assert half_wave.dtype == torch.float32
+    assert (half_wave - wave).abs().max() < 0.1
+
+
+def test_only_what_is_needed_is_loaded(codec: MusicCodec, tiny: Checkpoint) -> None:
+    audio = noise(1, 2, 20_000)
+    encoder = load((tiny.dcae, tiny.vocoder), parts=("encoder",))
+    assert encoder.vocoder is None
+    assert encoder.dcae.decoder is None
+    latents, _ = encoder.encode(audio)
+    assert torch.equal(latents, codec.encode(audio)[0])
+    decoder = load((tiny.dcae, tiny.vocoder), parts=("decoder",))
+    assert decoder.dcae.encoder is None
+    assert torch.equal(decoder.decode(latents)[0], codec.decode(latents)[0])
+
+
+def test_a_codec_trains_nothing(codec: MusicCodec) -> None:
+    assert not codec.training
+    assert not any(parameter.requires_grad for parameter in codec.parameters())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("damage", ["missing", "unexpected", "of another shape"])
+def test_weights_that_do_not_fit_are_named(folders: Folders, which: int, damage: str) -> None:
+    path = folders[which] / DIFFUSERS_WEIGHTS
+    tensors = load_file(path)
+    names = sorted(name for name in tensors if name.endswith(".bias"))[:4]
+    for name in names:
+        if damage == "missing":
+            del tensors[name]
+        elif damage == "unexpected":
+            tensors[f"{name}_too"] = torch.zeros(1)
+        else:
+            tensors[name] = torch.zeros(tensors[name].shape[0] + 1)
+    save_file(tensors, path)
+    with pytest.raises(ModelError, match=f"4 {damage} ") as caught:
+        load(folders)
+    assert str(path) in caught.value.message
+    assert all(name in caught.value.message for name in names[:3])
+    assert caught.value.exit_code == ExitCode.MODEL
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_cut_off_file_is_named(folders: Folders, which: int) -> None:
+    path = folders[which] / DIFFUSERS_WEIGHTS
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=DIFFUSERS_WEIGHTS):
+        load(folders)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("text", ["", "[1]", '{"decoder_layers_per_block": [1], "upsample_rates": [3]}'])
+def test_a_config_that_cannot_work_is_named(folders: Folders, which: int, text: str) -> None:
+    (folders[which] / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"config"):
+        load(folders)
+
+
+def test_any_single_weight_file_will_do(codec: MusicCodec, folders: Folders) -> None:
+    for folder in folders:
+        (folder / DIFFUSERS_WEIGHTS).rename(folder / "anything.safetensors")
+    audio = noise(1, 2, 9_000)
+    assert torch.equal(load(folders).encode(audio)[0], codec.encode(audio)[0])
+    shutil.copy(folders[0] / "anything.safetensors", folders[0] / "second.safetensors")
+    with pytest.raises(ModelError, match="files and no index"):
+        load(folders)
+
+
+def test_another_latent_clock_is_refused(folders: Folders) -> None:
+    path = folders[1] / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sampling_rate": 48_000}), encoding="utf-8")
+    with pytest.raises(ModelError, match="48000 Hz"):
+        load(folders)
+
+
+def test_what_differs_from_the_released_model_is_said(codec: MusicCodec) -> None:
+    assert any("attention_head_dim" in notice and "the file is followed" in notice for notice in codec.notices)
+    assert any("upsample_rates" in notice for notice in codec.notices)
+
+
+def test_the_released_values_need_no_notice(tmp_path: Path) -> None:
+    released = autoencoder._EXPECTED_DCAE | {"_class_name": "AutoencoderDC"}
+    assert autoencoder._differences(tmp_path, released, autoencoder._EXPECTED_DCAE) == ()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_mel_buffers_in_the_file_are_compared(folders: Folders, changed: bool, dtype: torch.dtype) -> None:
+    log_mel = LogMel(VocoderConfig())
+    tensors = load_file(folders[1] / DIFFUSERS_WEIGHTS)
+    tensors["mel_transform.spectrogram.window"] = log_mel.window.to(dtype)
+    bank = log_mel.filter_bank.roll(1, dims=0) if changed else log_mel.filter_bank
+    tensors["mel_transform.mel_scale.fb"] = bank.to(dtype).contiguous()
+    save_file(tensors, folders[1] / DIFFUSERS_WEIGHTS)
+    reported = [notice for notice in load(folders).notices if "mel_transform" in notice]
+    assert len(reported) == changed
+    assert all("mel_scale.fb" in notice for notice in reported)
+
+
+def test_the_real_configuration_can_be_windowed() -> None:
+    values = autoencoder._EXPECTED_DCAE
+    num_local = autoencoder._num_local_stages(values["encoder_block_types"], values["encoder_layers_per_block"])
+    assert num_local == 3
+    assert autoencoder._context_frames(values["encoder_layers_per_block"][:3], multiple=8) == 56
