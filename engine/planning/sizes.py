@@ -128,12 +128,14 @@ def read_header(path: Path) -> dict[str, Any]:
             if length > _HEADER_LIMIT_BYTES:
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-    except (OSError, ValueError, struct.error, AttributeError) as error:
+        if not isinstance(header, dict):
+            raise ValueError("a header that is no object")
+    except (OSError, ValueError, struct.error) as error:
         raise ModelError(
             f"{path}: not a readable safetensors file ({error})", hint="Download or copy the file again."
         ) from error
-    return dict(header)
+    header.pop("__metadata__", None)
+    return header
 
 
 def _shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:

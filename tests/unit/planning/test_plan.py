@@ -1,0 +1,174 @@
+"""Estimates: what they must equal where arithmetic says so, and how they move where it only says the direction."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from engine.contract.config import Config
+from engine.contract.events import Plan
+from engine.planning.disk import audio_entry_bytes, estimate_disk, num_clips, num_kept_checkpoints
+from engine.planning.facts import DataFacts, DeviceFacts
+from engine.planning.plan import make_plan
+from engine.planning.sizes import published_sizes
+from engine.planning.vram import estimate_memory
+
+SIZES = published_sizes()
+CARD = DeviceFacts("cuda", num_cores=16, total_bytes=24 << 30, disk_free_bytes=10**12)
+SONGS = DataFacts(clip_s=(60.0,) * 20, bucket_s=(60.0,), num_captions=20, num_held_out=1)
+
+
+def config(**values):
+    return Config.from_dict({"max_train_steps": 1000, **values})
+
+
+def plan(data=SONGS, device=CARD, start_step=0, **values):
+    return make_plan(config(**values), data=data, sizes=SIZES, device=device, start_step=start_step)
+
+
+def test_a_plan_is_exactly_the_fields_of_its_event():
+    fields = plan()
+    assert fields.keys() == {field.name for field in dataclasses.fields(Plan)}
+    assert Plan(**fields).disk_free_bytes == 10**12
+
+
+def test_a_minute_of_audio_is_as_large_as_its_file(tmp_path):
+    path = tmp_path / "entry.safetensors"
+    save_file(
+        {"latents": np.zeros((8, 16, 646), dtype=np.float32), "latent_lengths": np.zeros(1, dtype=np.int64)}, path
+    )
+    assert audio_entry_bytes(60.0) == pytest.approx(path.stat().st_size, rel=0.05)
+    assert audio_entry_bytes(60.0) <= 350_000
+
+
+def test_disk_counts_only_what_is_not_there_yet():
+    def cache(num_cached):
+        data = dataclasses.replace(SONGS, num_cached=num_cached, num_captions=0)
+        return estimate_disk(config(), data=data, sizes=SIZES, num_steps=10).cache_bytes
+
+    assert cache(0) == 20 * audio_entry_bytes(60.0)
+    assert cache(15) == 5 * audio_entry_bytes(60.0)
+    assert cache(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "num_steps", "kept"),
+    [
+        ({"checkpointing_steps": 100}, 1000, 6),  # the newest five and the best
+        ({"checkpointing_steps": 100}, 300, 3),
+        ({"checkpointing_steps": 100, "checkpoints_total_limit": 0}, 1000, 10),
+        ({"checkpointing_steps": 0}, 1000, 1),
+        ({"checkpointing_steps": 2000}, 100, 1),
+        ({"checkpointing_steps": 100, "checkpointing_rolling_steps": 10}, 300, 4),
+    ],
+)
+def test_checkpoints_on_disk_at_the_end(values, num_steps, kept):
+    assert num_kept_checkpoints(config(**values), num_steps) == kept
+
+
+@pytest.mark.parametrize(
+    ("values", "clips"),
+    [
+        ({}, 0),
+        ({"validation_prompt": "x"}, 10),
+        ({"validation_prompt": "x", "validation_on_startup": True}, 11),
+        ({"validation_prompt": "x", "validation_step_interval": 0}, 0),
+        ({"validation_prompt": "x", "validation_disable": True}, 0),
+    ],
+)
+def test_clips_of_a_run(values, clips):
+    assert num_clips(config(**values), 1000) == clips
+
+
+def measured(batch, *, checkpointing):
+    """24 blocks of the real width, bf16, rank 64 on attention, 60 s: GiB as design/measured.md has them."""
+    blocks_only = dataclasses.replace(
+        SIZES, num_parameters=3_069_726_720, num_projectors=0, num_codec=0, num_text_encoder=0
+    )
+    memory = estimate_memory(
+        config(
+            train_batch_size=batch,
+            lora_rank=64,
+            acestep_lora_target="attn_qkv",
+            gradient_checkpointing=checkpointing,
+        ),
+        data=SONGS,
+        sizes=blocks_only,
+        kind="cuda",
+    )
+    return (memory.peak_bytes - memory.base_bytes) / 2**30
+
+
+@pytest.mark.parametrize(
+    ("batch", "checkpointing", "gib"),
+    [(1, False, 7.5), (1, True, 5.9), (4, False, 13.6), (8, False, 21.7), (8, True, 7.4)],
+)
+def test_memory_is_within_a_tenth_of_what_was_measured(batch, checkpointing, gib):
+    assert measured(batch, checkpointing=checkpointing) == pytest.approx(gib, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        ({"train_batch_size": 8}, {"train_batch_size": 4}),
+        ({"gradient_checkpointing": False}, {}),
+        ({"mixed_precision": "no"}, {}),
+        ({"lora_rank": 256}, {"lora_rank": 8}),
+        ({"model_type": "full"}, {}),
+        ({"model_type": "full"}, {"model_type": "full", "optimizer": "torch-sgd"}),
+    ],
+)
+def test_what_needs_more_memory(more, less):
+    def bytes_of(values):
+        memory = estimate_memory(config(**values), data=SONGS, sizes=SIZES, kind="cuda")
+        return memory.weights_bytes + memory.adapter_bytes + memory.optimizer_bytes + memory.activation_bytes
+
+    assert bytes_of(more) > bytes_of(less)
+
+
+def test_memory_lies_where_the_device_has_it():
+    assert plan(device=DeviceFacts("cpu", num_cores=2))["vram_bytes"] == 0
+    on_card, on_mac = plan(), plan(device=DeviceFacts("mps", num_cores=8))
+    assert on_mac["ram_bytes"] > on_mac["vram_bytes"] > 5_000_000_000
+    assert on_card["ram_bytes"] < on_card["vram_bytes"]
+
+
+def test_the_whole_model_fits_the_card_it_is_offered_for_and_lora_the_small_one():
+    assert plan(model_type="full")["vram_bytes"] < 80e9
+    assert plan(train_batch_size=1)["vram_bytes"] < 12e9
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "epochs"),
+    [
+        ({"max_train_steps": 100}, 100, 5.0),
+        ({"max_train_steps": 100, "train_batch_size": 2}, 100, 10.0),
+        ({"max_train_steps": 100, "train_batch_size": 3, "gradient_accumulation_steps": 2}, 100, 25.0),
+        ({"max_train_steps": 0, "num_train_epochs": 3}, 60, 3.0),
+    ],
+)
+def test_steps_and_epochs(values, steps, epochs):
+    fields = plan(**values)
+    assert (fields["num_steps"], fields["num_epochs"]) == (steps, epochs)
+
+
+def test_time_grows_with_steps_and_shrinks_with_what_is_done():
+    assert plan(max_train_steps=2000)["parts"]["train_s"] == pytest.approx(2 * plan()["parts"]["train_s"])
+    assert plan(start_step=1000)["parts"]["train_s"] == 0
+    assert plan(start_step=5000)["parts"]["train_s"] == 0
+    done = dataclasses.replace(SONGS, num_cached=20, num_captions=0)
+    assert plan(data=done)["parts"]["prepare_s"] == 0 < plan()["parts"]["prepare_s"]
+
+
+def test_seconds_are_the_sum_of_their_parts():
+    fields = plan(validation_prompt="x")
+    parts = ("prepare_s", "load_s", "train_s", "validate_s")
+    assert fields["seconds"] == pytest.approx(sum(fields["parts"][part] for part in parts), abs=0.3)
+
+
+def test_an_empty_data_set_can_be_planned():
+    empty = DataFacts(clip_s=(), bucket_s=(), num_captions=0)
+    assert plan(data=empty)["num_steps"] == 1000
