@@ -137,7 +137,7 @@ def plan_line(plan: events.Plan, state: RunState) -> str:
     """``✓ plan      0.4 GB memory, 6 MB disk, about 1 min 40 s on this processor``."""
     memory = f"{fmt.size(plan.vram_bytes)} GPU memory" if plan.vram_bytes else f"{fmt.size(plan.ram_bytes)} memory"
     device = state.started.device if state.started is not None else ""
-    where = " on this processor" if device.startswith("cpu") else ""
+    where = " on this processor" if device.startswith(("cpu", "processor")) else ""
     steps = fmt.plural(plan.num_steps, "step")
     return f"✓ plan      {memory}, {fmt.size(plan.disk_bytes)} disk, {steps}, about {fmt.duration(plan.seconds)}{where}"
 

@@ -59,7 +59,7 @@ def test_plan_line() -> None:
     plan = events.Plan(
         vram_bytes=0, ram_bytes=429_496_730, disk_bytes=6_291_456, seconds=100.0, num_steps=120, num_epochs=1
     )
-    started = events.RunStarted(name="demo", dir="x", version="1", pid=1, host="x", device="cpu")
+    started = events.RunStarted(name="demo", dir="x", version="1", pid=1, host="x", device="processor, 2 threads")
     text = "✓ plan      0.4 GB memory, 6 MB disk, 120 steps, about 1 min 40 s on this processor"
     assert plan_line(plan, RunState(started=started)) == text
 
