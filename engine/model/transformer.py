@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.contract.errors import ModelError
 from engine.model.attention import BlockContext, RotaryTable, key_mask_of
-from engine.model.block import Block, rms_norm
+from engine.model.block import Block, rms_norm, uniform
 from engine.model.calling import Runner, call
 from engine.model.card import TransformerConfig
 from engine.model.lyric_encoder import LyricEncoder
@@ -124,7 +124,7 @@ class FinalLayer(nn.Module):
     def __init__(self, dim: int, height: int, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.scale_shift_table = nn.Parameter(torch.randn(2, dim) / dim**0.5)
+        self.scale_shift_table = nn.Parameter(uniform(2, dim, bound=dim**-0.5))
         self.linear = nn.Linear(dim, height * channels)
 
     def forward(self, hidden: Tensor, time_embedding: Tensor) -> Tensor:
@@ -156,8 +156,8 @@ class AceStepTransformer(nn.Module):
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.speaker_embedder = nn.Linear(config.speaker_embedding_dim, dim)
         self.genre_embedder = nn.Linear(config.text_embedding_dim, dim)
-        # From a tensor, because the constructor's own `normal_` pulls in sympy on the meta device: 1.6 s and 160 MB.
-        table = torch.randn(config.lyric_encoder_vocab_size, config.lyric_hidden_size)
+        # From a tensor: the constructor's own `normal_` is what `uniform` is there to avoid.
+        table = uniform(config.lyric_encoder_vocab_size, config.lyric_hidden_size, bound=1.0)
         self.lyric_embs = nn.Embedding.from_pretrained(table, freeze=False)
         self.lyric_encoder = LyricEncoder(config.lyric_encoder)
         self.lyric_proj = nn.Linear(lyric_dim, dim)
