@@ -16,11 +16,14 @@ from engine.planning.sizes import ModelSizes
 # Sustained multiply-add operations a second: (16-bit formats, fp32). A processor: one core.
 _RATES: dict[DeviceKind, tuple[float, float]] = {"cuda": (90e12, 30e12), "mps": (5e12, 4e12), "cpu": (15e9, 30e9)}
 # One block, forward and backward, cannot be quicker than the launches of its operations.
-_LAUNCH_S: dict[DeviceKind, float] = {"cuda": 2.5e-3, "mps": 4e-3, "cpu": 3e-3}
-_STEP_S = 0.01  # optimizer, logging, fetching
+_LAUNCH_S: dict[DeviceKind, float] = {"cuda": 2.5e-3, "mps": 4e-3, "cpu": 20e-3}
+# Beside the blocks: lyric encoder, optimizer, fetching. The processor's values are those of the demo.
+_STEP_S: dict[DeviceKind, float] = {"cuda": 0.03, "mps": 0.05, "cpu": 0.1}
+_ENTRY_S: dict[DeviceKind, float] = {"cuda": 0.05, "mps": 0.1, "cpu": 0.15}  # decode, resample, write one clip
+_CAPTION_S = 0.02
 _TEXT_TOKENS = 300  # caption and lyrics beside the frames, on average
 _CODEC_FLOPS_PER_PARAMETER_S = 320  # fitted: the real encoder in fp32 at 361 x real time (design: measured.md)
-_START_S: dict[DeviceKind, float] = {"cuda": 20.0, "mps": 12.0, "cpu": 8.0}
+_START_S: dict[DeviceKind, float] = {"cuda": 10.0, "mps": 6.0, "cpu": 2.0}
 _READ_BYTES_PER_S = 800e6
 _HELD_OUT_DRAWS = 8
 _GUIDED_PASSES = 3  # conditional, unconditional, and lyrics aside
@@ -53,15 +56,16 @@ def estimate_duration(
     # Backward: as much again for the inputs' gradients, once more for those of all weights; recomputation: once more.
     passes = 2 + (config.model_type == "full") + bool(config.gradient_checkpointing)
     micro_s = max(forward_s * passes * config.train_batch_size, launch_s)
-    step_s = micro_s * config.gradient_accumulation_steps + _STEP_S
+    step_s = micro_s * config.gradient_accumulation_steps + _STEP_S[device.kind]
 
     clip_forward_s = max(_forward_flops(sizes, config.validation_audio_duration) / rate, launch_s / 3)
     clip_s = clip_forward_s * _GUIDED_PASSES * config.validation_num_inference_steps
     clip_s += _codec_s(sizes, config.validation_audio_duration, device)
     held_out_s = data.num_held_out * _HELD_OUT_DRAWS * max(forward_s, launch_s / 3)
-    new_audio_s = sum(sorted(data.clip_s)[data.num_cached :])
+    new_clips = sorted(data.clip_s)[data.num_cached :]
+    entries_s = len(new_clips) * _ENTRY_S[device.kind] + data.num_captions * _CAPTION_S
     return DurationEstimate(
-        prepare_s=_codec_s(sizes, new_audio_s, device) + _text_s(sizes, data.num_captions, device),
+        prepare_s=entries_s + _codec_s(sizes, sum(new_clips), device) + _text_s(sizes, data.num_captions, device),
         load_s=_START_S[device.kind] + sizes.num_parameters * 4 / _READ_BYTES_PER_S,
         train_s=step_s * num_steps,
         validate_s=clip_s * num_clips(config, num_steps) + held_out_s * (2 + num_kept_checkpoints(config, num_steps)),
