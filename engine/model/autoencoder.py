@@ -137,10 +137,12 @@ class MusicCodec(nn.Module):
         num_samples = [audio.shape[-1]] * len(audio) if lengths is None else [int(length) for length in lengths]
         latents = []
         for clip in audio:
-            wave = resample(clip.float(), sample_rate, CODEC_RATE)
+            # On the CPU: CUDA convolutions round float32 to TF32 unless told otherwise.
+            wave = resample(clip.float().cpu(), sample_rate, CODEC_RATE)
             wave = F.pad(wave, (0, -wave.shape[-1] % FRAME_SAMPLES))
-            mel = normalise(self.log_mel(wave.to(weight.device)))
-            raw = self._encode_mel(mel[None].to(weight.dtype)).float()
+            with _own_precision(weight.device):
+                mel = normalise(self.log_mel(wave.to(weight.device)))
+                raw = self._encode_mel(mel[None].to(weight.dtype)).float()
             latents.append((raw - LATENT_SHIFT) * LATENT_SCALE)
         frames = torch.tensor([whole_frames(count, sample_rate=sample_rate) for count in num_samples])
         return torch.cat(latents), frames
@@ -184,21 +186,22 @@ class MusicCodec(nn.Module):
         """Normalised log-mel ``(B, 2, n_mels, 8·T)`` of latents ``(B, 8, 16, T)``, in the codec's dtype."""
         weight = next(self.dcae.decoder.parameters())
         raw = latents.to(weight.device, torch.float32) / LATENT_SCALE + LATENT_SHIFT
-        return self._decode_raw(raw.to(weight.dtype))
+        with _own_precision(weight.device):
+            return self._decode_raw(raw.to(weight.dtype))
 
     def _vocode(self, mel: torch.Tensor) -> torch.Tensor:
         """Both channels of a log-mel ``(2, n_mels, frames)`` to ``(2, samples)`` at 44.1 kHz."""
         vocoder = self.vocoder
         assert vocoder is not None, "the codec was loaded without its decoder"
-        dtype = next(vocoder.parameters()).dtype
-        config = vocoder.config
-        wave = in_windows(
-            vocoder,
-            mel.to(dtype),
-            window=WINDOW_FRAMES,
-            context=config.context_frames,
-            up=config.hop_length,
-        )
+        weight, config = next(vocoder.parameters()), vocoder.config
+        with _own_precision(weight.device):
+            wave = in_windows(
+                vocoder,
+                mel.to(weight.dtype),
+                window=WINDOW_FRAMES,
+                context=config.context_frames,
+                up=config.hop_length,
+            )
         return wave[:, 0]
 
     def _encode_mel(self, mel: torch.Tensor) -> torch.Tensor:
@@ -242,6 +245,11 @@ class MusicCodec(nn.Module):
         factor = 2**num_local
         context = _context_frames(config.decoder_layers_per_block[:num_local], multiple=self.mel_factor)
         return in_windows(to_mel, hidden, window=WINDOW_FRAMES // factor, context=context // factor, up=factor)
+
+
+def _own_precision(device: torch.device) -> torch.autocast:
+    """Keeps the caller's autocast (a training loop's, say) away from the codec, whose dtype was chosen at loading."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def _num_local_stages(block_types: str | Sequence[str], layers: Sequence[int]) -> int:

@@ -43,10 +43,12 @@ def resample(audio: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tensor:
     width = _half_width(num_in, num_out)
     # Every block of num_in samples gives num_out samples: output phase i of block b is a filter at stride num_in.
     signal = F.pad(audio.reshape(-1, 1, length), (width, num_blocks * num_in - length + width + num_in))
-    phases = [
-        F.conv1d(signal[..., first:], kernel.to(signal.device), stride=num_in)[..., :num_blocks]
-        for first, kernel in _kernels(num_in, num_out)
-    ]
+    # Whatever the caller computes in: half precision would be heard here.
+    with torch.autocast(signal.device.type, enabled=False):
+        phases = [
+            F.conv1d(signal[..., first:], kernel.to(signal.device), stride=num_in)[..., :num_blocks]
+            for first, kernel in _kernels(num_in, num_out)
+        ]
     blocks = torch.cat(phases, dim=1)
     resampled = blocks.transpose(1, 2).reshape(*audio.shape[:-1], num_blocks * num_out)
     return resampled[..., : -(-length * num_out // num_in)]

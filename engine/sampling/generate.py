@@ -83,10 +83,7 @@ def generate_clip(
         erg_text=None if erg_text_states is None else erg_text_states[None].to(device),
         on_step=on_step,
     )
-    # The codec keeps its own precision also inside the training loop's autocast.
-    with torch.autocast(torch.device(device).type, enabled=False):
-        wave = codec.decode(latents, sample_rate=SAMPLE_RATE, lengths=[num_samples])[0]
-    return wave.numpy()
+    return codec.decode(latents, sample_rate=SAMPLE_RATE, lengths=[num_samples])[0].numpy()
 
 
 def _encode_prompt(

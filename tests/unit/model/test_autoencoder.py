@@ -105,6 +105,15 @@ def test_half_precision_is_near(codec: MusicCodec, tiny: Checkpoint, dtype: torc
     assert (half_wave - wave).abs().max() < 0.1
 
 
+def test_autocast_around_it_changes_nothing(codec: MusicCodec) -> None:
+    audio = noise(1, 2, 20_000)
+    latents = codec.encode(audio)[0]
+    (wave,) = codec.decode(latents)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(codec.encode(audio)[0], latents)
+        assert torch.equal(codec.decode(latents)[0], wave)
+
+
 def test_only_what_is_needed_is_loaded(codec: MusicCodec, tiny: Checkpoint) -> None:
     audio = noise(1, 2, 20_000)
     encoder = load((tiny.dcae, tiny.vocoder), parts=("encoder",))

@@ -73,22 +73,6 @@ def test_cached_text_stands_in_for_the_encoder(parts: Parts) -> None:
         clip((model, codec, None, tokenizer))
 
 
-def test_the_codec_is_not_drawn_into_autocast(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = parts[1]
-    enabled: list[bool] = []
-    decode = codec.decode
-
-    def watched(*arguments: object, **options: object) -> object:
-        enabled.append(torch.is_autocast_enabled("cpu"))
-        return decode(*arguments, **options)
-
-    monkeypatch.setattr(codec, "decode", watched)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        audio = clip(parts)
-    assert enabled == [False]
-    assert audio.dtype == np.float32
-
-
 def test_progress_is_told(parts: Parts) -> None:
     told: list[tuple[int, int]] = []
     clip(parts, on_step=lambda *counts: told.append(counts))
