@@ -1,5 +1,6 @@
 import hashlib
-import subprocess
+import runpy
+import shutil
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,6 @@ from engine.model.load import (
     load_codec,
     load_text_encoder,
     load_transformer,
-    resolve_checkpoint,
 )
 from engine.model.parameter_names import checkpoint_shapes
 from engine.model.tiny import TINY_TRANSFORMER, write_tiny_checkpoint
@@ -117,27 +117,33 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_writer_that_was_quicker_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_writer_that_was_quicker_is_no_error(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "model"
     write_text_encoder = tiny_module._write_text_encoder
 
     def slow(target: Path, seed: int) -> None:
         write_text_encoder(target, seed)
-        monkeypatch.setattr(tiny_module, "_write_text_encoder", write_text_encoder)
-        write_tiny_checkpoint(folder)
+        shutil.copytree(tiny_folder, folder)
 
     monkeypatch.setattr(tiny_module, "_write_text_encoder", slow)
-    monkeypatch.setattr(tiny_module.os, "getpid", iter((1, *[2] * 99)).__next__)
     write_tiny_checkpoint(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert resolve_checkpoint(folder).root == folder
+    assert digests(folder) == digests(tiny_folder)
 
 
-def test_the_command_writes_a_checkpoint(tmp_path: Path, tiny_folder: Path) -> None:
-    command = [sys.executable, "-m", "engine.model.tiny", str(tmp_path / "model"), "--seed", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(tmp_path / "model")
-    assert digests(tmp_path / "model") == digests(tiny_folder)
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 6
-    assert "is not empty" in again.stderr
+@pytest.mark.filterwarnings("ignore:'engine.model.tiny' found in sys.modules")
+def test_the_command_writes_a_checkpoint(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "model"
+    monkeypatch.setattr(sys, "argv", ["tiny", str(folder), "--seed", "0"])
+    # In this process: another one would spend ten seconds on imports.
+    runpy.run_module("engine.model.tiny", run_name="__main__")
+    assert capsys.readouterr().out.strip() == str(folder)
+    assert digests(folder) == digests(tiny_folder)
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("engine.model.tiny", run_name="__main__")
+    assert stopped.value.code == 6
+    assert "is not empty" in capsys.readouterr().err
