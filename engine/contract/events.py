@@ -375,5 +375,3 @@ def _typed(kind: str, fields: dict[str, Any]) -> Event | None:
         return event_type(**values)
     except TypeError:
         return None
-
-

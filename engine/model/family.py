@@ -82,4 +82,5 @@ class AceStepV1:
             ssl_targets=batch.ssl_targets if ssl_weight > 0 else None,
             ssl_weight=ssl_weight,
             padding="valid",
+            pack=True,
         )

@@ -59,6 +59,17 @@ class Conditions:
     tokens: Tensor
     mask: Tensor
 
+    def packed(self) -> Conditions:
+        """The same with the tokens that count moved to the front, in their order.
+
+        Keys are rotated by their place in the sequence (spec 2.5), so padding between text and lyrics would shift the
+        lyrics of every sample but the longest: a sample must not depend on its neighbours in a batch. Nothing changes
+        where nothing is padded.
+        """
+        order = (self.mask == 0).to(torch.int8).argsort(dim=1, stable=True)
+        tokens = self.tokens.gather(1, order[..., None].expand_as(self.tokens))
+        return Conditions(tokens=tokens, mask=self.mask.gather(1, order))
+
 
 @dataclass(frozen=True, slots=True)
 class TransformerOutput:
@@ -79,8 +90,8 @@ def timestep_sinusoid(t: Tensor) -> Tensor:
     Float32 throughout: in bfloat16 the timestep itself would be rounded to multiples of up to 4.
     """
     half = TIME_CHANNELS // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
-    angles = t.float()[:, None] * torch.exp(-math.log(10_000.0) * exponents)
+    exponents = -math.log(10_000.0) * torch.arange(half, dtype=torch.float32, device=t.device) / half
+    angles = t.float()[:, None] * exponents.exp()
     return torch.cat((angles.cos(), angles.sin()), dim=-1)
 
 

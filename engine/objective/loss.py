@@ -46,6 +46,7 @@ def compute_loss(
     ssl_targets: Mapping[str, Sequence[Tensor | None]] | None = None,
     ssl_weight: float = 0.0,
     padding: Padding = "valid",
+    pack: bool = False,
 ) -> LossTerms:
     """Noise the latents, predict the velocity, compare the data estimate with the clean latents.
 
@@ -62,11 +63,15 @@ def compute_loss(
         ssl_targets: Name -> one (L, C) or None per sample; None = no SSL loss.
         ssl_weight: 0 switches the SSL loss off.
         padding: ``valid`` to train, ``upstream`` only to compare with the original trainer.
+        pack: Move padding behind all conditions (`Conditions.packed`), so that no sample depends on its batch. True to
+            train; the original's vectors were made without.
     """
     sigma = sigmas[timestep_index]
     x_t = interpolate(x_0, noise, sigma)
     with_ssl = ssl_targets is not None and ssl_weight > 0
     conditions = model.encode_conditions(inputs)
+    if pack:
+        conditions = conditions.packed()
     output = model(x_t, timesteps_of(sigma), conditions, frame_mask=frame_mask, with_ssl=with_ssl)
     x_0_hat = denoised(x_t, output.velocity.float(), sigma)
     per_sample = flow_loss(x_0_hat, x_0, frame_mask, padding=padding)

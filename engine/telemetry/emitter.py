@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -78,19 +79,19 @@ class Emitter:
 
 
 def _whole_end(descriptor: int) -> tuple[int, int]:
-    """Byte offset after the last whole line, and the sequence number that follows it."""
+    """Byte offset after the last whole line, and the sequence number that follows the last readable one."""
     size = os.fstat(descriptor).st_size
     window = 1 << 16
     while True:
         start = max(0, size - window)
         os.lseek(descriptor, start, os.SEEK_SET)
         tail = os.read(descriptor, size - start)
-        last_newline = tail.rfind(b"\n")
-        previous = tail.rfind(b"\n", 0, max(last_newline, 0))
-        if start == 0 or previous >= 0:
-            break
+        end = tail.rfind(b"\n") + 1
+        # The first piece of a window that begins inside a line is not a line.
+        lines = tail[:end].split(b"\n")[0 if start == 0 else 1 :]
+        for line in reversed(lines):
+            with contextlib.suppress(ValueError):
+                return start + end, decode(line.decode("utf-8", errors="replace")).seq + 1
+        if start == 0:
+            return end, 0
         window *= 4
-    if last_newline < 0:
-        return 0, 0
-    last_line = tail[previous + 1 : last_newline].decode("utf-8", errors="replace")
-    return start + last_newline + 1, decode(last_line).seq + 1

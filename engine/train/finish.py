@@ -66,7 +66,10 @@ def finish_lora(trainer: Trainer, spec: LoraSpec, *, base_model: str, probe: Bat
     )
     for problem in report.problems:
         emitter.emit(RunWarning(code="export_problem", message=f"{path.name}: {problem}"))
-    notes = {"effect": f"{comparison.effect:.3g} of the prediction's largest value"}
+    notes = {
+        "works": f"changes a prediction by {comparison.effect:.1%} of its largest value",
+        "is_yours": "no musical features",
+    }
     works = comparison.effect > SMALLEST_EFFECT
     if works and trainer.held_out.songs:
         works = _beats_its_base(trainer, notes)
@@ -82,7 +85,7 @@ def _beats_its_base(trainer: Trainer, notes: dict[str, str]) -> bool:
     trainer.emitter.emit(
         ValidationLoss(step=state.step, loss=with_adapter, num_songs=len(trainer.held_out.songs), base_loss=without)
     )
-    notes["held_out"] = f"{with_adapter:.4f} with the LoRA, {without:.4f} without"
+    notes["works"] = f"{with_adapter:.4f} with the LoRA, {without:.4f} without"
     return with_adapter < without
 
 
@@ -110,7 +113,13 @@ def finish_full(trainer: Trainer, source: Checkpoint) -> Proofs:
         )
     )
     changed = _has_changed(state, source)
-    return Proofs(works=changed, loads=loads, resumes=trainer.saved_step == state.step, is_yours=None)
+    return Proofs(
+        works=changed,
+        loads=loads,
+        resumes=trainer.saved_step == state.step,
+        is_yours=None,
+        notes={"is_yours": "no musical features"},
+    )
 
 
 def _has_changed(state: TrainState, source: Checkpoint) -> bool:

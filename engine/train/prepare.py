@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from engine import __version__
 from engine.batches.bucket import Entry, plan_clips
 from engine.batches.collate import Batch, collate
 from engine.batches.held_out import held_out_groups, split_held_out
@@ -137,8 +138,13 @@ def _of(backend: LocalBackend, songs: Sequence[Song]) -> list[Song]:
 def data_folder(backend: LocalBackend, config: Config) -> Path:
     """The backend's folder; ``demo:songs`` is written once under the cache and then scanned like any other."""
     if backend.instance_data_dir == DEMO_SONGS:
-        return write_demo_songs(cache_root(config) / "demo" / "songs")
+        return write_demo_songs(demo_folder(config) / "songs")
     return Path(backend.instance_data_dir).expanduser()
+
+
+def demo_folder(config: Config) -> Path:
+    """Where the demo's songs and model are kept; another version of the program writes its own."""
+    return cache_root(config) / "demo" / __version__
 
 
 def held_out_share(config: Config, num_songs: int) -> float:
@@ -269,10 +275,8 @@ class SampleStream:
 
     def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
         """Micro-batches of each step; closing the generator ends the loader's threads."""
-        self.sampler.seek(from_step)
-        batches = load_batches(
-            self.sampler, self.reader, num_workers=self.num_workers, prefetch=self.prefetch, pin=self.pin
-        )
+        groups = self.sampler.groups(from_step)
+        batches = load_batches(groups, self.reader, num_workers=self.num_workers, prefetch=self.prefetch, pin=self.pin)
         with contextlib.closing(batches):  # type: ignore[type-var]
             for _, micro_batches in batches:
                 yield micro_batches

@@ -15,16 +15,19 @@ import torch
 from engine import __version__
 from engine.contract.backends import load_backends
 from engine.contract.config import Config
-from engine.contract.events import ModelLoaded, Proofs, RunEnded, RunStarted
+from engine.contract.errors import DiskError
+from engine.contract.events import ModelLoaded, Plan, Proofs, RunEnded, RunStarted
 from engine.contract.files import read_json
-from engine.contract.paths import cache_root
 from engine.contract.run_dir import RunDir, checkpoint_step
+from engine.hardware.host import disk_free_bytes, num_cores
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.family import AceStepV1
 from engine.model.load import read_transformer_config, resolve_checkpoint
 from engine.model.tiny import write_tiny_checkpoint
 from engine.objective.timesteps import sigma_table
+from engine.planning.facts import DataFacts, DeviceFacts
 from engine.planning.plan import make_plan
+from engine.planning.sizes import read_sizes
 from engine.telemetry.emitter import Emitter
 from engine.telemetry.hardware import HardwareReader
 from engine.telemetry.heartbeat import HeartbeatThread
@@ -38,6 +41,7 @@ from engine.train.prepare import (
     Reporter,
     SampleStream,
     Songs,
+    demo_folder,
     fill_caches,
     held_out_batches,
     open_caches,
@@ -195,9 +199,12 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
 
 
 def _model_path(config: Config) -> str | Path:
-    """The checkpoint's name or folder; ``demo:tiny-model`` is written once under the cache, then read like any other."""
+    """The checkpoint's name or folder; ``demo:tiny-model`` is written once under the cache, then read as any other."""
     name: str = config.pretrained_model_name_or_path
-    return write_tiny_checkpoint(cache_root(config) / "demo" / "tiny-model") if name == DEMO_MODEL else name
+    if name != DEMO_MODEL:
+        return name
+    folder = demo_folder(config) / "tiny-model"
+    return folder if folder.is_dir() else write_tiny_checkpoint(folder)
 
 
 def _run_started(run_dir: RunDir, device: torch.device, checkpoint: Path | None) -> RunStarted:
@@ -210,6 +217,37 @@ def _run_started(run_dir: RunDir, device: torch.device, checkpoint: Path | None)
         device=describe(device),
         resumed_step=None if checkpoint is None else checkpoint_step(checkpoint),
     )
+
+
+def announce_plan(run: Run, songs: Songs) -> None:
+    """Say what the run will take; refuse to fill a disk that is too small.
+
+    Raises:
+        DiskError: The estimate is above the free space and ``--yes`` was not given.
+    """
+    clips = [clip for entry in songs.entries for clip in entry.clips]
+    data = DataFacts(
+        clip_s=tuple(clip.length_s for clip in clips),
+        bucket_s=tuple({clip.bucket: clip.length_s for clip in clips}.values()),
+        num_captions=len({caption for entry in songs.entries for caption in entry.song.captions}),
+        num_held_out=len(songs.held_out),
+    )
+    free = disk_free_bytes(run.run_dir.path)
+    facts = DeviceFacts(
+        kind=run.device.type,
+        num_cores=num_cores(),
+        total_bytes=torch.cuda.mem_get_info(run.device)[1] if run.device.type == "cuda" else None,
+        disk_free_bytes=free,
+    )
+    plan = Plan(**make_plan(run.config, data=data, sizes=read_sizes(run.family.checkpoint.root), device=facts))
+    run.emitter.emit(plan)
+    if free is not None and plan.disk_bytes > free and not run.assume_yes:
+        raise DiskError(
+            f"the run needs about {plan.disk_bytes / 2**30:.1f} GB of disk; {free / 2**30:.1f} GB are free "
+            f"in {run.run_dir.path}",
+            hint="Choose another output_dir or cache_dir, keep fewer checkpoints (checkpoints_total_limit), "
+            "or start all the same with --yes.",
+        )
 
 
 def num_steps(config: Config, stream: SampleStream) -> int:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.contract.run_dir import ADAPTER_FILE
 from engine.export.adapter_file import read_adapter, write_adapter
-from engine.model.adapters import LoraSpec, adapter_state, load_adapter_state
+from engine.model.adapters import LoraSpec, adapter_state, known_modules, load_adapter_state
 from engine.model.load import TRANSFORMER_FOLDER, Checkpoint, load_transformer, save_transformer
 from engine.model.transformer import AceStepTransformer
 
@@ -44,12 +44,15 @@ class LoraWeights:
 
     def load(self, folder: Path) -> None:
         """Read the adapter file into the model's adapter."""
-        load_adapter_state(self._model, read_adapter(folder / ADAPTER_FILE).tensors)
+        load_adapter_state(self._model, self._read(folder))
 
     def equal_to(self, folder: Path) -> bool:
         """Whether the file's tensors equal the adapter's."""
-        saved, live = read_adapter(folder / ADAPTER_FILE).tensors, adapter_state(self._model)
+        saved, live = self._read(folder), adapter_state(self._model)
         return saved.keys() == live.keys() and all(torch.equal(saved[name], live[name].cpu()) for name in live)
+
+    def _read(self, folder: Path) -> dict[str, Tensor]:
+        return read_adapter(folder / ADAPTER_FILE, known_modules(self._model.config)).tensors
 
 
 class FullWeights:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.metadata
 import os
 import platform
 import sys
@@ -31,6 +32,9 @@ from engine.contract.run_dir import RunDir
 from engine.telemetry.emitter import Emitter
 from engine.train.inbox import Inbox
 
+LOCK_PATIENCE_S = 2.0
+PACKAGES = ("acestep-tui", "torch", "diffusers", "transformers", "peft")
+
 
 @contextlib.contextmanager
 def held_lock(path: Path) -> Iterator[None]:
@@ -43,19 +47,30 @@ def held_lock(path: Path) -> Iterator[None]:
     # O_CLOEXEC: a child process (git, a checkpoint script) must not keep the run alive after the worker.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor):
             raise ConfigError(
                 f"{path.parent}: another worker is training in this folder",
                 hint=f"Follow it with: acestep-tui attach {path.parent.name}   or stop it first.",
-            ) from None
-        except OSError:
-            # No locks on this file system (NFS, Lustre): liveness is judged by the heartbeat there.
-            pass
+            )
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock; viewers take it for a moment to see whether it is free, so one refusal means nothing yet."""
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        except OSError:
+            # No locks on this file system (NFS, Lustre): liveness is judged by the heartbeat there.
+            return True
 
 
 def boot_id() -> str:
@@ -68,8 +83,6 @@ def boot_id() -> str:
 
 def write_identity(run_dir: RunDir, *, argv: list[str]) -> None:
     """Write worker.json: who is at work here."""
-    import torch
-
     write_json(
         run_dir.worker_json,
         {
@@ -79,12 +92,22 @@ def write_identity(run_dir: RunDir, *, argv: list[str]) -> None:
             "boot_id": boot_id(),
             "host": platform.node(),
             "python": platform.python_version(),
-            "versions": {"torch": torch.__version__},
+            # From the packages' own records: importing torch takes seconds, in which nobody could see this worker.
+            "versions": {
+                name: _version(name) for name in ("acestep-tui", "torch", "diffusers", "transformers", "peft")
+            },
             "argv": argv,
             "cwd": str(Path.cwd()),
         },
         action="writing the worker's identity",
     )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def run_worker(run_dir: RunDir, *, argv: list[str], work: Callable[[Emitter, Inbox], RunEnded]) -> ExitCode:
@@ -101,9 +124,9 @@ def run_worker(run_dir: RunDir, *, argv: list[str], work: Callable[[Emitter, Inb
     started = time.monotonic()
     try:
         with held_lock(run_dir.lock), Emitter(run_dir.events_jsonl) as emitter:
-            write_identity(run_dir, argv=argv)
             inbox = Inbox(run_dir, emitter)
             inbox.install_signals()
+            write_identity(run_dir, argv=argv)
             try:
                 ended = work(emitter, inbox)
             except BaseException as error:

@@ -29,8 +29,8 @@ def write_song(path: Path, *, seconds: float = SONG_SECONDS, rate: int = 44_100,
     tone = sum(np.sin(2 * np.pi * pitch * t) for pitch in pitches) / 6
     audio = np.stack([tone, tone]) + 0.05 * generator.standard_normal((2, len(t)))
     soundfile.write(path, audio.T.astype(np.float32), rate)
-    path.with_suffix(".txt").write_text(f"warm synth chord, take {seed}\n", encoding="utf-8")
-    path.with_suffix(".lyrics").write_text("[verse]\nhold the line\n", encoding="utf-8")
+    path.with_suffix(".txt").write_text(f"warm synth chord{', louder' * seed}\n", encoding="utf-8")
+    path.with_suffix(".lyrics").write_text("[verse]\n" + "hold the line\n" * (seed + 1), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

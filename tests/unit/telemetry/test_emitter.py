@@ -91,3 +91,13 @@ def test_a_folder_that_cannot_be_made_is_a_disk_error_or_says_why(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises((DiskError, NotADirectoryError)):
         Emitter(tmp_path / "file" / "run" / "events.jsonl")
+
+
+def test_a_damaged_whole_line_does_not_stop_a_resume(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with Emitter(path) as emitter:
+        emitter.emit(Heartbeat(phase="scan"))
+    with path.open("ab") as file:
+        file.write(b"\0\0\0\0\n")
+    with Emitter(path) as emitter:
+        assert emitter.next_seq == 1
