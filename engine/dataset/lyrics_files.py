@@ -71,7 +71,7 @@ def _fill(pattern: str, path: Path) -> str:
         "{parent}": str(folder),
         "{dirname}": folder.name,
     }
-    # Longest first does not matter (no token is part of another), but names with braces do: split once, never refill.
+    # One pass over the pattern: a song whose name has braces in it is not filled a second time.
     filled = pattern.split("{")
     parts = [filled[0]]
     for piece in filled[1:]:
