@@ -1,4 +1,4 @@
-"""The worker: ``python -m engine train RUN_DIR [--yes]``. Started by `acestep_tui.runs.launch`; answers through events."""
+"""The worker: ``python -m engine train RUN_DIR [--yes]``. Started by the front end; answers through events."""
 
 from __future__ import annotations
 

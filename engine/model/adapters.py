@@ -21,6 +21,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from engine.contract.errors import ConfigError, ModelError
+from engine.contract.fields_lora import LORA_TARGETS
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes
 from engine.objective.randomness import sample_generator
 
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from engine.model.transformer import AceStepTransformer
 
 ADAPTER_NAME = "lora_adapter"
-
-_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
-_LYRIC_ATTENTION = ("linear_q", "linear_k", "linear_v")
-TARGET_PRESETS: Mapping[str, tuple[str, ...]] = {
-    "attn_qkv": _ATTENTION,
-    "attn_qkv+linear_qkv": (*_ATTENTION, *_LYRIC_ATTENTION),
-    "attn_qkv+linear_qkv+speech_embedder": (*_ATTENTION, *_LYRIC_ATTENTION, "speaker_embedder"),
-}
-"""Values of ``acestep_lora_target`` and the module-name suffixes they stand for (spec config-formats.md 1.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +45,7 @@ class LoraSpec:
     """Divide by the square root of the rank instead of the rank."""
     dropout: float = 0.0
     """Dropout on the adapter's input while training, 0 ... 1."""
-    target_modules: tuple[str, ...] = TARGET_PRESETS["attn_qkv+linear_qkv"]
+    target_modules: tuple[str, ...] = LORA_TARGETS["attn_qkv+linear_qkv"]
     """Module-name suffixes."""
     init: str = "default"
     """How A starts: ``default`` (Kaiming uniform) or ``gaussian`` (std 1/rank); B always starts at zero."""
@@ -92,7 +84,7 @@ def lora_scale(rank: int, alpha: float, *, use_rslora: bool) -> float:
 
 def lora_targets(config: Config) -> tuple[str, ...]:
     """The module-name suffixes a configuration asks for: ``peft_lora_target_modules`` over ``acestep_lora_target``."""
-    return config.peft_lora_target_modules or TARGET_PRESETS[config.acestep_lora_target]
+    return config.peft_lora_target_modules or LORA_TARGETS[config.acestep_lora_target]
 
 
 def lora_spec(config: Config) -> LoraSpec:

@@ -121,9 +121,9 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
         songs = scan_songs(config, backends, reporter=run.reporter, inbox=run.inbox)
         span.done, span.total = len(songs.report.songs), songs.report.num_files
         span.summary = songs.report.summary()
-    announce_plan(run, songs)
-
     caches = open_caches(config, backends, run.family)
+    announce_plan(run, songs, caches, start_step=0 if checkpoint_folder is None else checkpoint_step(checkpoint_folder))
+
     with phases.span("cache") as span:
         index = fill_caches(
             songs,
@@ -219,8 +219,8 @@ def _run_started(run_dir: RunDir, device: torch.device, checkpoint: Path | None)
     )
 
 
-def announce_plan(run: Run, songs: Songs) -> None:
-    """Say what the run will take; refuse to fill a disk that is too small.
+def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) -> None:
+    """Say what the run will still take; refuse to fill a disk that is too small.
 
     Raises:
         DiskError: The estimate is above the free space and ``--yes`` was not given.
@@ -231,6 +231,7 @@ def announce_plan(run: Run, songs: Songs) -> None:
         bucket_s=tuple({clip.bucket: clip.length_s for clip in clips}.values()),
         num_captions=len({caption for entry in songs.entries for caption in entry.song.captions}),
         num_held_out=len(songs.held_out),
+        num_cached=sum(caches.audio.is_whole(clip) for clip in clips),
     )
     free = disk_free_bytes(run.run_dir.path)
     facts = DeviceFacts(
@@ -239,7 +240,8 @@ def announce_plan(run: Run, songs: Songs) -> None:
         total_bytes=torch.cuda.mem_get_info(run.device)[1] if run.device.type == "cuda" else None,
         disk_free_bytes=free,
     )
-    plan = Plan(**make_plan(run.config, data=data, sizes=read_sizes(run.family.checkpoint.root), device=facts))
+    sizes = read_sizes(run.family.checkpoint.root)
+    plan = Plan(**make_plan(run.config, data=data, sizes=sizes, device=facts, start_step=start_step))
     run.emitter.emit(plan)
     if free is not None and plan.disk_bytes > free and not run.assume_yes:
         raise DiskError(
