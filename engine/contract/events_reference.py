@@ -13,8 +13,8 @@ _HEAD = """# Events
 
 Made by `python -m engine.contract.events_reference` from `engine/contract/events.py`; do not edit.
 
-`events.jsonl` in a run folder is the truth about a run: a JSON object a line, one writer, appended only. Every line
-has `v` (version, 1), `seq` (counts from 0 without gaps, also across a resume), `t` (seconds since the epoch) and `kind`.
+`events.jsonl` in a run folder is the truth about a run: a JSON object a line, one writer, append only. Every line
+has `v` (version, 1), `seq` (counts from 0 without gaps, across resumes too), `t` (seconds since the epoch) and `kind`.
 Units are in the names: `_s` seconds, `_bytes` bytes. A number that is not finite is null, and its name stands in
 `nonfinite`. A torn last line means "not yet". Kinds and fields that a reader does not know are to be kept, not refused.
 
