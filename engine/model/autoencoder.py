@@ -29,7 +29,7 @@ BOTH_PARTS: tuple[Part, ...] = ("encoder", "decoder")
 # real widths, instead of 1.4 GB for four minutes.
 WINDOW_FRAMES = 2048
 
-_EXPECTED_DCAE: dict[str, Any] = {
+EXPECTED_DCAE: dict[str, Any] = {
     "in_channels": 2,
     "latent_channels": 8,
     "attention_head_dim": 32,
@@ -291,7 +291,7 @@ def _load_dcae(
     prefixes = tuple(f"{part}." for part in BOTH_PARTS if part not in parts)
     tensors = read_tensors(files, dtype=dtype, device=device, keep=lambda name: not name.startswith(prefixes))
     assign_tensors(dcae, tensors, source=files[0])
-    return dcae, _differences(folder, values, _EXPECTED_DCAE)
+    return dcae, _differences(folder, values, EXPECTED_DCAE)
 
 
 def _load_vocoder(

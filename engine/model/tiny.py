@@ -182,7 +182,7 @@ def _write_text_encoder(folder: Path, seed: int) -> None:
     # transformers costs seconds to import; only writing a checkpoint pays for it here.
     from transformers import UMT5Config, UMT5EncoderModel
 
-    vocabulary_size = _write_tokenizer(folder)
+    vocabulary_size = write_tokenizer(folder)
     values = TINY_TEXT_ENCODER | {"vocab_size": vocabulary_size}
     with torch.device("meta"):
         encoder = UMT5EncoderModel(UMT5Config(**values))
@@ -192,7 +192,7 @@ def _write_text_encoder(folder: Path, seed: int) -> None:
     _write_model(folder, values, shapes, seed=seed, scales=_TEXT_ENCODER_SCALES, weights=TRANSFORMERS_WEIGHTS)
 
 
-def _write_tokenizer(folder: Path) -> int:
+def write_tokenizer(folder: Path) -> int:
     """A byte-level tokenizer without merges: any caption in any script has tokens. Returns the vocabulary size."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
