@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,10 @@ def write_checkpoint(
     device: torch.device,
     rolling: bool = False,
 ) -> Path:
-    """Write the checkpoint of the current step and return its folder; an equal whole one is left as it is.
+    """Write the checkpoint of the current step and return its folder; one that is there already is replaced.
+
+    A folder of the same name is of another course of the run (an older checkpoint was named, other settings since) or
+    damaged: keeping it would throw the present weights away and let a later start go on with the old ones.
 
     Args:
         run_dir: The run.
@@ -63,8 +66,6 @@ def write_checkpoint(
         ModelError: What was written does not read back equal.
     """
     folder = run_dir.checkpoint(state.step, rolling=rolling)
-    if (folder / GUARD_FILE).exists():
-        return folder
     aside = folder.with_name(folder.name + PARTIAL_SUFFIX)
     remove_partial(run_dir)
     try:
@@ -97,7 +98,9 @@ def remove_partial(run_dir: RunDir) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def purge_checkpoints(run_dir: RunDir, *, keep: int, keep_rolling: int, best_step: int | None) -> list[Path]:
+def purge_checkpoints(
+    run_dir: RunDir, *, keep: int, keep_rolling: int, best_step: int | None, in_use: Collection[Path] = ()
+) -> list[Path]:
     """Delete the oldest whole checkpoints beyond the limits; the newest and the best always stay.
 
     Args:
@@ -105,16 +108,19 @@ def purge_checkpoints(run_dir: RunDir, *, keep: int, keep_rolling: int, best_ste
         keep: Plain checkpoints to keep; 0 keeps all.
         keep_rolling: Rolling ones to keep.
         best_step: Step of the best one, kept beside the newest `keep`.
+        in_use: Kept whatever their age: the one just written (after going back, older ones may have higher steps) and
+            the one that the configuration names to go on from (the same command needs it again).
 
     Returns:
         Folders that should have gone but could not be removed (never fatal).
     """
     plain = [folder for folder in run_dir.whole_checkpoints() if not folder.name.endswith("-rolling")]
     rolling = [folder for folder in run_dir.whole_checkpoints() if folder.name.endswith("-rolling")]
-    doomed = plain[:-keep] if keep else []
-    doomed = [folder for folder in doomed if checkpoint_step(folder) != best_step] + rolling[:-keep_rolling]
+    beyond = (plain[:-keep] if keep else []) + rolling[:-keep_rolling]
     stuck = []
-    for folder in doomed:
+    for folder in beyond:
+        if checkpoint_step(folder) == best_step or folder in in_use:
+            continue
         # The guard goes first: a half-deleted checkpoint must not count as whole.
         try:
             (folder / GUARD_FILE).unlink(missing_ok=True)
@@ -188,10 +194,12 @@ def _verify(folder: Path, weights: TrainedWeights, tensors: dict[str, torch.Tens
 
 
 def _move_in(aside: Path, folder: Path) -> None:
-    if folder.exists():  # an unguarded folder of the same name from an interrupted delete
-        shutil.rmtree(folder)
+    replaced = folder.with_name(f"{folder.name}-replaced{PARTIAL_SUFFIX}")
+    if folder.exists():
+        folder.replace(replaced)
     aside.replace(folder)
     sync_folder(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _files(folder: Path) -> Iterator[Path]:

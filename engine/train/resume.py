@@ -53,8 +53,9 @@ def find_checkpoint(run_dir: RunDir, wanted: str, *, warn: Callable[[str, str], 
 
 
 def _named(run_dir: RunDir, wanted: str) -> Path:
-    inside = run_dir.path / Path(wanted).name
-    folder = inside if inside.is_dir() else Path(wanted).expanduser()
+    given, inside = Path(wanted).expanduser(), run_dir.path / Path(wanted).name
+    # A whole path means that folder, also when this run has one of the same name.
+    folder = given if given.is_absolute() and given.is_dir() else inside if inside.is_dir() else given
     if not folder.is_dir():
         names = ", ".join(entry.name for entry in run_dir.whole_checkpoints()) or "none"
         raise ModelError(f"resume_from_checkpoint = {wanted}: no such checkpoint", hint=f"In {run_dir.path}: {names}.")

@@ -152,6 +152,8 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
         if checkpoint_folder is not None:
             positions = load_checkpoint(checkpoint_folder, built.state, built.weights, config=config, device=run.device)
             warn_of_other_songs(run, stream, positions)
+            if config.resume_from_checkpoint != "latest":
+                warn_of_newer_checkpoints(run, checkpoint_folder)
         span.summary = say_loaded(run, built)
 
     sigmas = sigma_table(config.flow_schedule_shift).to(run.device)
@@ -187,6 +189,8 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
         emitter=run.emitter,
         inbox=run.inbox,
         phases=phases,
+        saved_step=saved_step_of(run.run_dir, checkpoint_folder),
+        going_on_from=None if config.resume_from_checkpoint == "latest" else checkpoint_folder,
     )
     with phases.span("train", total=max_steps) as span:
         trainer.train()
@@ -284,6 +288,25 @@ def warn_of_other_songs(run: Run, stream: SampleStream, positions: dict[str, Any
         run.reporter.warn(
             "songs_changed", "the songs or batch settings changed since the checkpoint: the order of songs is new"
         )
+
+
+def warn_of_newer_checkpoints(run: Run, folder: Path) -> None:
+    """Say when the run goes back: checkpoints of later steps belong to another course and are replaced in time."""
+    newer = [other for other in run.run_dir.whole_checkpoints() if checkpoint_step(other) > checkpoint_step(folder)]
+    if newer:
+        names = ", ".join(other.name for other in newer)
+        run.reporter.warn(
+            "goes_back",
+            f"goes on from {folder.name}, although there is {names}: what was trained after {folder.name} does not "
+            "count, and each is replaced when its step is saved again",
+        )
+
+
+def saved_step_of(run_dir: RunDir, folder: Path | None) -> int | None:
+    """The step that needs no saving, because the run goes on from just that plain checkpoint in its own folder."""
+    if folder is None or folder != run_dir.checkpoint(checkpoint_step(folder)):
+        return None
+    return checkpoint_step(folder)
 
 
 def say_loaded(run: Run, built: Built) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -43,7 +44,12 @@ class Stream(Protocol):
 
 @dataclass
 class Trainer:
-    """Everything the loop needs; built by `engine.train.setup`."""
+    """Everything the loop needs; built by `engine.train.setup`.
+
+    Attributes:
+        saved_step: The newest step that a checkpoint of this run folder holds as the model is now.
+        going_on_from: The checkpoint that the configuration names, if it names one: never purged.
+    """
 
     run_dir: RunDir
     config: Config
@@ -61,6 +67,7 @@ class Trainer:
     inbox: Inbox
     phases: Phases
     saved_step: int | None = None
+    going_on_from: Path | None = None
     _last_save: float = field(default_factory=time.monotonic)
     _began: tuple[int, float] = (0, 0.0)
 
@@ -90,6 +97,8 @@ class Trainer:
                 self.between_steps()
         finally:
             groups.close()
+        # No step was left to take: the final weights still need a checkpoint of their own in this folder.
+        self.save("end")
 
     def begin(self) -> None:
         """Before the first step of this start: held-out loss of the untouched model, baseline clip."""
@@ -146,8 +155,8 @@ class Trainer:
         return bool(interval) and (step % interval == 0 or step == self.max_steps)
 
     def save_due(self, step: int, asked: bool) -> str:
-        """Why a checkpoint is due now: interval, time, request; empty = it is not."""
-        interval = self.config.checkpointing_steps
+        """Why a checkpoint is due now: end, interval, request, time, rolling; empty = it is not."""
+        interval, rolling = self.config.checkpointing_steps, self.config.checkpointing_rolling_steps
         minutes = self.config.checkpoint_minutes_interval
         if step >= self.max_steps:
             return "end"
@@ -157,7 +166,7 @@ class Trainer:
             return "request"
         if minutes and time.monotonic() - self._last_save > minutes * 60:
             return "time"
-        return ""
+        return "rolling" if rolling and step % rolling == 0 else ""
 
     def save(self, reason: str) -> None:
         """Held-out loss, checkpoint, purge; nothing when this step is saved already."""
@@ -173,6 +182,7 @@ class Trainer:
                 config=self.config,
                 stream=self.stream.position(self.state.step),
                 device=self.device,
+                rolling=reason == "rolling",
             )
             span.summary = f"step {self.state.step:,}"
         self._last_save = time.monotonic()
@@ -193,6 +203,7 @@ class Trainer:
             keep=self.config.checkpoints_total_limit,
             keep_rolling=self.config.checkpoints_rolling_total_limit,
             best_step=self.state.best_step,
+            in_use=[folder, *([self.going_on_from] if self.going_on_from else [])],
         ):
             self.warn("old_checkpoint_stays", f"{stuck.name} could not be removed; remove it by hand to free its space")
 
