@@ -37,7 +37,7 @@ def duration(seconds: float | None) -> str:
         return UNKNOWN
     seconds = max(seconds, 0.0)
     if seconds < 0.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f} s" if seconds >= 0.05 or seconds == 0 else "< 0.1 s"
     whole, minutes = round(seconds), round(seconds / _MINUTE_S)
     if whole < 10 * _MINUTE_S:
         return _short_duration(whole)

@@ -83,6 +83,7 @@ def status_lines(state: RunState, run: RunDir, verdict: Verdict, *, now: float) 
         parts.append(verdict.note or f"last news {fmt.ago(state.last_t, now)}")
     lines = ["   ".join(parts)]
     lines += [f"  ▲ {warning.message}" for warning in state.warnings]
+    column = max((len(problem.file) for problem in state.problems), default=0)
     for problem in state.problems:
-        lines.append(f"  {'✗' if problem.severity == 'error' else '▲'} {problem.file}   {problem.reason}")
+        lines.append(f"  {'✗' if problem.severity == 'error' else '▲'} {problem.file:<{column}}   {problem.reason}")
     return lines

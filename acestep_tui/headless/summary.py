@@ -13,7 +13,8 @@ from acestep_tui.runs.state import RunState
 from engine.contract.events import Proofs
 from engine.contract.run_dir import ADAPTER_FILE, RunDir
 
-_LABEL_WIDTH = 16
+# Column of the values, after two blanks.
+LABEL_WIDTH = 16
 # Names of left-out files in the summary; each was named with its reason when it was found.
 _MAX_NAMES = 5
 
@@ -137,7 +138,11 @@ def _broken_lines(state: RunState, run: RunDir, ending: Ending, again: Sequence[
 
 
 def _aftermath(run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
-    return [_safe_line(run), _row("exit code", str(int(ending.exit_code))), *_next_lines(run, again, "go on")]
+    return [
+        _safe_line(run),
+        _row("exit code", str(int(ending.exit_code))),
+        *_next_lines(run, again, "go on" if safe_step(run) else "again"),
+    ]
 
 
 def _safe_line(run: RunDir) -> str:
@@ -155,4 +160,4 @@ def _typed(run: RunDir) -> str:
 
 
 def _row(label: str, value: str) -> str:
-    return f"  {label:<{_LABEL_WIDTH}}{value}"
+    return f"  {label:<{LABEL_WIDTH}}{value}"

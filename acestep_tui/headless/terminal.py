@@ -14,7 +14,7 @@ from rich.text import Text
 from acestep_tui import format as fmt
 from acestep_tui.headless import streams
 from acestep_tui.headless.output import header, write_summary
-from acestep_tui.headless.summary import Ending, summary_lines
+from acestep_tui.headless.summary import LABEL_WIDTH, Ending, summary_lines
 from acestep_tui.paths import shown
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import Line
@@ -29,7 +29,15 @@ _MAX_WIDTH = 100
 # The column in which a phase's time ends, where the terminal is that wide.
 _TIME_COLUMN = 82
 _MAX_PROBLEMS = 20
-_BAR_WIDTHS = (40, 10)
+_BAR_WIDTHS = (40, 5)
+# Room kept for what follows the counts (``  loss 0.4128  15.0 steps/s  1 min 25 s left``), so that the bar keeps its
+# length while the words after it change.
+_TAIL_WIDTH = 44
+# Before the worker's first word it imports its libraries: seconds, on a cold disk a minute.
+_STARTING = f"◐ {'start':<9} the worker is starting …"
+
+# Lines of the summary that are sentences; all others hold a path or a command, which is copied.
+_SENTENCES = ("held-out loss", "proofs", "left out")
 
 _STYLES = {"✓": "green", "✗": "red", "▲": "yellow", "◐": "cyan", "●": "cyan", "‖": "yellow", "■": "bright_black"}
 
@@ -43,7 +51,8 @@ class TerminalOutput:
             console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self._run: RunDir | None = None
-        self._held: list[events.FileProblem] = []
+        self._held: list[events.FileProblem | events.RunWarning] = []
+        self._begun = False
         self._noted: set[str] = set()
         self._drawn_t = 0.0
         self._drawn = ""
@@ -64,8 +73,10 @@ class TerminalOutput:
     def event(self, line: Line, state: RunState) -> None:
         """Events that leave a line; the rest only moves the bar."""
         match line.record.event:
+            case events.PhaseStarted():
+                self._begun = True
             case events.FileProblem() as problem:
-                self._held.append(problem)
+                self._hold(problem, state)
             case events.PhaseEnded() as ended if ended.phase not in ("validate", "save"):
                 self._draw("")  # its bar would be drawn once more below the line that replaces it
                 self._print_row(phase_row(ended, self._console.width))
@@ -74,7 +85,7 @@ class TerminalOutput:
                 self._print(plan_line(plan, state))
             # The worker repeats what was wrong with the configuration, for whoever attaches later.
             case events.RunWarning() as warning if warning.message not in self._noted:
-                self._print(f"▲ {warning.message}", indent=2)
+                self._hold(warning, state)
 
     def tick(self, state: RunState) -> None:
         """Redraw the bar if its text changed."""
@@ -82,7 +93,14 @@ class TerminalOutput:
         if now - self._drawn_t < _REDRAW_S:
             return
         self._drawn_t = now
-        self._draw(streams.fitted(bar_line(state, self._console.width), sys.stderr))
+        text = bar_line(state, self._console.width) if self._begun else _STARTING
+        self._draw(streams.fitted(text, sys.stderr))
+
+    def _hold(self, found: events.FileProblem | events.RunWarning, state: RunState) -> None:
+        """What a scan finds stands beneath its line; later phases take hours, so there it is said at once."""
+        self._held.append(found)
+        if state.phase != "scan":
+            self._print_problems()
 
     def _draw(self, text: str) -> None:
         if text != self._drawn:
@@ -100,7 +118,8 @@ class TerminalOutput:
         # Colour only on our glyphs; paths stay plain so that they are copied clean, and are never wrapped.
         console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         for text in summary_lines(state, run, ending, again=again):
-            console.print(_coloured(streams.fitted(text, sys.stdout)))
+            for row in summary_rows(text, console.width):
+                console.print(_coloured(streams.fitted(row, sys.stdout)))
 
     def _print(self, text: str, *, indent: int = 0) -> None:
         for row in wrapped(text, self._console.width, indent=indent):
@@ -111,26 +130,26 @@ class TerminalOutput:
             self._console.print(_coloured(streams.fitted(row, sys.stderr)), soft_wrap=True)
 
     def _print_problems(self) -> None:
-        self._print_row(problem_rows(self._held, self._console.width))
-        if len(self._held) > _MAX_PROBLEMS and self._run is not None:
-            more = fmt.count(len(self._held) - _MAX_PROBLEMS)
+        problems = [found for found in self._held if isinstance(found, events.FileProblem)]
+        self._print_row(problem_rows(problems, self._console.width))
+        if len(problems) > _MAX_PROBLEMS and self._run is not None:
+            more = fmt.count(len(problems) - _MAX_PROBLEMS)
             self._print_row([f"  … and {more} more, each named in {shown(self._run.events_jsonl)}"])
+        for found in self._held:
+            if isinstance(found, events.RunWarning):
+                self._print(f"  ▲ {found.message}", indent=4)
         self._held = []
 
 
 def phase_row(ended: events.PhaseEnded, width: int) -> list[str]:
-    """``✓ scan      12 songs: 10 ready …   0.2 s``, in as many rows as it needs."""
+    """``✓ scan      12 songs: 10 ready …   0.2 s``, in as many rows as it needs; the time ends the first."""
     word = events.PHASES.get(ended.phase, ended.phase)
     sentence = ended.summary or (fmt.part_of(ended.done, ended.total) if ended.done is not None else "done")
     took = fmt.duration(ended.seconds)
-    rows = wrapped(f"✓ {word:<9} {sentence}", width, indent=_INDENT)
     column = min(width - 1, _TIME_COLUMN)
-    last = rows[-1]
-    if len(last) + 3 + len(took) <= width - 1:
-        rows[-1] = f"{last}{took:>{max(column - len(last), len(took) + 3)}}"
-    else:
-        rows.append(f"{took:>{column}}")
-    return rows
+    # Never within three columns of the time.
+    first, *rest = wrapped(f"✓ {word:<9} {sentence}", column - len(took) - 2, indent=_INDENT)
+    return [f"{first}{took:>{column - len(first)}}", *rest]
 
 
 def plan_line(plan: events.Plan, state: RunState) -> str:
@@ -161,8 +180,9 @@ def bar_line(state: RunState, width: int) -> str:
     glyph = "‖" if state.paused else "◐"
     head = f"{glyph} {word:<9} "
     tail = _numbers(state)
-    room = width - 1 - len(head) - len(tail) - 3
     done, total = state.phase_done, state.phase_total
+    reserved = len(fmt.part_of(total, total)) + _TAIL_WIDTH
+    room = width - 1 - len(head) - max(len(tail), reserved) - 3
     if total and room >= _BAR_WIDTHS[1]:
         return f"{head}{bar((done or 0) / total, min(room, _BAR_WIDTHS[0]))}   {tail}"
     return f"{head}{tail}"[: width - 1]
@@ -179,9 +199,9 @@ def _numbers(state: RunState) -> str:
     if state.paused:
         parts.append("paused")
     elif state.span:
-        parts.append({"validate": "making a test clip", "save": "saving"}[state.span])
+        parts.append({"validate": "testing", "save": "saving"}[state.span])
     elif state.phase == "train" and state.step is not None and state.step.eta_s is not None:
-        parts.append(f"{fmt.duration(state.step.eta_s)} left")
+        parts.append(f"{fmt.duration(max(state.step.eta_s, 1.0))} left")  # whole seconds, to the end
     return "  ".join(parts) if parts else "…"
 
 
@@ -190,6 +210,18 @@ def bar(fraction: float, width: int) -> str:
     halves = round(min(max(fraction, 0.0), 1.0) * width * 2)
     filled, half = divmod(halves, 2)
     return "━" * filled + "╸" * half + "─" * (width - filled - half)
+
+
+def summary_rows(text: str, width: int) -> list[str]:
+    """A line of the summary in rows that fit: sentences wrap under their value, a command or a path stays whole."""
+    if len(text) < width:
+        return [text]
+    command, gap, look = text.partition("     look: ")
+    if gap:
+        return [command, f"  {'look':<{LABEL_WIDTH}}{look}"]
+    if text.lstrip().startswith(_SENTENCES):
+        return wrapped(text, width, indent=LABEL_WIDTH + 2)
+    return [text]
 
 
 def wrapped(text: str, width: int, *, indent: int = 0) -> list[str]:

@@ -58,6 +58,9 @@ def test_phases_leave_a_line_and_the_bar_redraws(place: Place) -> None:
     scan = next(index for index, line in enumerate(lines) if line.startswith("✓ scan"))
     assert re.fullmatch(r"✓ scan      2 songs: 1 ready, 1 unreadable +0\.2 s", lines[scan])
     assert lines[scan + 1] == "  ✗ 11_broken.mp3   left out: not audio (0 of 4096 bytes)"
+    assert "◐ start     the worker is starting …" in written.replace("\x1b[36m", "").replace("\x1b[0m", ""), (
+        "never silent"
+    )
     bars = re.findall(
         r"◐ train     ━*╸?─*   .. of 30  loss \d\.\d{4}  1\.4 steps/s  1 min 25 s left", COLOUR.sub("", written)
     )

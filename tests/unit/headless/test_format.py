@@ -14,6 +14,7 @@ from acestep_tui import format as fmt
         (0.2, "0.2 s"), (0.96, "1 s"), (9.1, "9 s"), (59.4, "59 s"), (59.6, "1 min"), (94, "1 min 34 s"),
         (161, "2 min 41 s"), (120, "2 min"), (599.7, "10 min"), (3480, "58 min"), (3599, "1 h"), (3900, "1 h 05 min"),
         (7_800, "2 h 10 min"), (34 * 86_400, "34 days"), (None, "–"), (math.nan, "–"), (-1, "0.0 s"),
+        (0.02, "< 0.1 s"),
     ],
 )  # fmt: skip
 def test_duration(seconds: float | None, text: str) -> None:

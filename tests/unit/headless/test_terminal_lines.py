@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acestep_tui.headless.terminal import bar, bar_line, phase_row, plan_line, problem_rows
+from acestep_tui.headless.terminal import bar, bar_line, phase_row, plan_line, problem_rows, summary_rows
 from acestep_tui.runs.state import RunState
 from engine.contract import events
 
@@ -24,6 +24,17 @@ def test_bar_line_fits_and_keeps_its_positions(width: int) -> None:
     lines = [bar_line(training(done), width) for done in (1, 9, 10, 99, 120)]
     assert all(len(line) < width for line in lines)
     assert len({line.find("of 120") for line in lines}) == 1
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_bar_keeps_its_length_while_the_words_after_it_change(width: int) -> None:
+    lines = [bar_line(training(span=span), width) for span in ("", "save", "validate")]
+    hurried = training()
+    hurried.step = events.Step(step=86, total=120, loss=0.7312, lr=1e-4, step_s=0.0625, eta_s=0.2)
+    lines.append(bar_line(hurried, width))
+    assert len({line.count("━") + line.count("─") + line.count("╸") for line in lines}) == 1
+    assert all("━" in line for line in lines)
+    assert lines[-1].endswith("1 s left")
 
 
 def test_paused_and_saving_are_said() -> None:
@@ -52,7 +63,7 @@ def test_phase_rows() -> None:
     rows = phase_row(long, 80)
     assert all(len(row) < 80 for row in rows)
     assert rows[1].startswith(" " * 12)
-    assert rows[-1].endswith("0.2 s")
+    assert rows[0].endswith("   0.2 s") and len(rows[0]) == 79, "times stand in one column"
 
 
 def test_plan_line() -> None:
@@ -73,3 +84,14 @@ def test_problem_rows_stand_in_columns() -> None:
         "  ▲ 07_tide_no_words.flac   no lyrics",
         "  ✗ 11_broken.mp3           left out: not audio",
     ]
+
+
+def test_summary_wraps_sentences_and_keeps_commands_whole() -> None:
+    proofs = "  proofs          works ✓   loads ✓   can go on ✓   is yours – (no musical features)"
+    assert summary_rows(proofs, 100) == [proofs]
+    first, second = summary_rows(proofs, 80)
+    assert first.startswith("  proofs          works ✓") and second.startswith(" " * 18) and len(first) < 80
+    again = f"  again           acestep-tui --run {'x' * 40}.json     look: acestep-tui attach demo"
+    assert summary_rows(again, 80) == [again.partition("     look")[0], "  look            acestep-tui attach demo"]
+    path = f"  LoRA            {'My Music/' * 10}   88 KB"
+    assert summary_rows(path, 80) == [path]
