@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.ready
 # Leave one variable to the machine: how many tests run side by side.
 TEST_WORKERS ?= auto
 
-.PHONY: env demo test check package-test bench format clean
+.PHONY: env demo test check package-test disk-test bench format clean
 
 env: $(STAMP)
 
@@ -31,6 +31,9 @@ test: check
 
 package-test: env
 	$(BIN)/python tests/packaging/check_wheel.py
+
+disk-test: env
+	$(BIN)/python tests/packaging/check_full_disk.py
 
 bench: env
 	$(BIN)/python -m bench
