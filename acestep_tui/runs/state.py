@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.contract import events
 
@@ -54,10 +54,10 @@ class RunState:
 
     @property
     def steps_total(self) -> int | None:
-        """Steps the run will have, as far as known."""
-        if self.step is not None:
-            return self.step.total
-        return self.plan.num_steps if self.plan is not None else None
+        """Steps the run will have, as far as known; going on, the plan of the new start is the first to know."""
+        if self.plan is not None:
+            return self.plan.num_steps
+        return self.step.total if self.step is not None else None
 
     @property
     def left_out(self) -> list[events.FileProblem]:
@@ -112,7 +112,9 @@ class RunState:
         self.problems, self.warnings = [], []
         self.heldout = kept if resumed else []
         self.checkpoints = [saved for saved in self.checkpoints if saved.step <= resumed]
-        self.step = self.step if self.step is not None and self.step.step <= resumed else None
+        # Its time left was that of a training that ended (or was to have fewer steps).
+        self.step = replace(self.step, eta_s=None) if self.step is not None and self.step.step <= resumed else None
+        self.plan = None
         self.exported, self.proofs, self.ended = None, None, None
         self.paused = False
 

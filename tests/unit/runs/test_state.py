@@ -87,6 +87,15 @@ def test_going_on_clears_what_is_reported_anew_and_keeps_what_was_reached() -> N
     assert [point.step for point in state.heldout] == [0, 4], "measured again at the same step"
 
 
+def test_going_on_with_more_steps_shows_neither_the_old_total_nor_the_old_time_left() -> None:
+    plan = events.Plan(vram_bytes=0, ram_bytes=1, disk_bytes=1, seconds=1.0, num_steps=2000, num_epochs=1)
+    ended = events.RunEnded(outcome="finished", exit_code=0)
+    state = fold_all(records(started(), step(10, total=10), ended, started(resumed_step=10)))
+    assert state.step is not None and state.step.eta_s is None
+    state.fold(records(plan)[0])
+    assert (state.step_now, state.steps_total) == (10, 2000)
+
+
 def test_a_start_from_nothing_forgets_the_measurements_of_the_one_before() -> None:
     state = fold_all(records(started(), heldout(0, 1.0), step(1), started(), heldout(0, 2.0)))
     assert [point.loss for point in state.heldout] == [2.0]
