@@ -15,7 +15,7 @@ import torch
 from engine import __version__
 from engine.contract.backends import load_backends
 from engine.contract.config import Config
-from engine.contract.errors import DiskError
+from engine.contract.errors import ConfigError, DiskError
 from engine.contract.events import ModelLoaded, Plan, Proofs, RunEnded, RunStarted
 from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir, checkpoint_step
@@ -79,21 +79,22 @@ def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inb
         UserError: As any phase; `engine.train.worker` turns it into the last event.
     """
     started = time.monotonic()
-    config = Config.from_dict(read_json(run_dir.config_json))
-    device = choose_device()
     phases, reporter = Phases(emitter), Reporter(emitter)
-    heartbeat = HeartbeatThread(emitter, phase=phases.current, read_hardware=HardwareReader(device, run_dir.path).read)
-    checkpoint_folder = None
+    device, checkpoint_folder = None, None
     early: list[tuple[str, str]] = []
     try:
+        config = read_config(run_dir)
+        device = choose_device()
         checkpoint_folder = find_checkpoint(
             run_dir, config.resume_from_checkpoint or "", warn=lambda code, message: early.append((code, message))
         )
     finally:
-        # The run has started even when its checkpoint is damaged: that is what it then says.
+        # The run has started even when its configuration or checkpoint is damaged: that is what it then says.
         emitter.emit(_run_started(run_dir, device, checkpoint_folder))
         for code, message in early:
             reporter.warn(code, message)
+    say_notices(run_dir, config, reporter)
+    heartbeat = HeartbeatThread(emitter, phase=phases.current, read_hardware=HardwareReader(device, run_dir.path).read)
     heartbeat.start()
     try:
         family = AceStepV1(resolve_checkpoint(_model_path(config), revision=config.revision))
@@ -110,6 +111,32 @@ def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inb
         heldout_first=state.heldout_first,
         heldout_last=state.heldout_last,
     )
+
+
+def read_config(run_dir: RunDir) -> Config:
+    """The run's frozen configuration.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return Config.from_dict(read_json(run_dir.config_json))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{run_dir.config_json}: cannot be read: {error}",
+            hint="It is written anew when the run is started with its own command: acestep-tui --run FILE.",
+        ) from error
+
+
+def say_notices(run_dir: RunDir, config: Config, reporter: Reporter) -> None:
+    """Emit what the front end noticed about the configuration, so that whoever attaches later sees it too."""
+    try:
+        told = [(str(notice["code"]), str(notice["message"])) for notice in read_json(run_dir.origins_json)["notices"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Started without a front end: at least what the data sets' list gives.
+        told = [(notice.code, notice.message) for notice in load_backends(config, base_dir=Path.cwd()).notices]
+    for code, message in dict.fromkeys(told):
+        reporter.warn(code, message)
 
 
 def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
@@ -211,14 +238,14 @@ def _model_path(config: Config) -> str | Path:
     return folder if folder.is_dir() else write_tiny_checkpoint(folder)
 
 
-def _run_started(run_dir: RunDir, device: torch.device, checkpoint: Path | None) -> RunStarted:
+def _run_started(run_dir: RunDir, device: torch.device | None, checkpoint: Path | None) -> RunStarted:
     return RunStarted(
         name=run_dir.name,
         dir=str(run_dir.path),
         version=__version__,
         pid=os.getpid(),
         host=platform.node(),
-        device=describe(device),
+        device="" if device is None else describe(device),
         resumed_step=None if checkpoint is None else checkpoint_step(checkpoint),
     )
 

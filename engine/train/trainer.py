@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from engine.train.inbox import Inbox
 from engine.train.phases import Phases
 from engine.train.state import TrainState
 from engine.train.step import StepResult, train_step
-from engine.train.validate import ClipMaker, HeldOutLoss
+from engine.train.validate import ClipMaker, HeldOutLoss, Interrupted
 from engine.train.weights import TrainedWeights
 
 PAUSE_POLL_S = 0.2
@@ -102,11 +103,13 @@ class Trainer:
 
     def begin(self) -> None:
         """Before the first step of this start: held-out loss of the untouched model, baseline clip."""
-        self._began = (self.state.step, time.monotonic())
+        self.stop_if_asked()
         if self.state.step == 0:
             self.measure_held_out()
             if self.config.validation_on_startup:
                 self.make_clips()
+            self.stop_if_asked()
+        self._began = (self.state.step, time.monotonic())
 
     def report(self, result: StepResult, *, data_s: float) -> None:
         """Emit the step."""
@@ -138,6 +141,7 @@ class Trainer:
             self.stop()
         if self.clip_due(step) or wants.sample:
             self.make_clips()
+            self.stop_if_asked()
             wants.sample = False
             self.inbox.answer("sample")
         reason = self.save_due(step, wants.save)
@@ -147,6 +151,7 @@ class Trainer:
             self.inbox.answer("save")
             if wants.stop_after_save:
                 raise StopRequested(f"stopped at step {step:,}; it is saved")
+        self.stop_if_asked()
         self.wait_while_paused()
 
     def clip_due(self, step: int) -> bool:
@@ -172,7 +177,8 @@ class Trainer:
         """Held-out loss, checkpoint, purge; nothing when this step is saved already."""
         if self.saved_step == self.state.step:
             return
-        self.measure_held_out()
+        if reason != "stop":  # who wants to leave does not wait for a measurement
+            self.measure_held_out()
         started = time.monotonic()
         with self.phases.span("save") as span:
             folder = write_checkpoint(
@@ -212,7 +218,12 @@ class Trainer:
         if not self.held_out.songs or self.held_out.measured_step == self.state.step:
             return
         with self.phases.span("validate") as span:
-            loss = self.held_out.measure(self.state.model, step=self.state.step)
+            try:
+                loss = self.held_out.measure(
+                    self.state.model, step=self.state.step, should_stop=self.inbox.stop_requested
+                )
+            except Interrupted:
+                return
             span.summary = f"held-out loss {loss:.4f}"
         self.state.heldout_last = loss
         if self.state.heldout_first is None:
@@ -224,8 +235,10 @@ class Trainer:
     def make_clips(self) -> None:
         """Test clips of the model as it is now; a prompt that fails never stops training."""
         if self.clips.prompts:
-            with self.phases.span("validate", total=len(self.clips.prompts)) as span:
-                span.done = self.clips.make(self.state.model, step=self.state.step)
+            with self.phases.span("validate", total=len(self.clips.prompts)) as span, contextlib.suppress(Interrupted):
+                span.done = self.clips.make(
+                    self.state.model, step=self.state.step, should_stop=self.inbox.stop_requested
+                )
 
     def wait_while_paused(self) -> None:
         """Stand still while the user wants it, still answering commands."""
@@ -233,17 +246,31 @@ class Trainer:
             return
         self.emitter.emit(Paused(paused=True, step=self.state.step))
         while self.inbox.poll().paused:
-            if self.inbox.requests.stop:
+            requests = self.inbox.requests
+            if requests.stop:
                 self.stop()
-            if self.inbox.requests.save:
+            if requests.save:
                 self.save("request")
-                self.inbox.requests.save = False
+                requests.save = False
                 self.inbox.answer("save")
+            if requests.sample:
+                self.make_clips()
+                requests.sample = False
+                self.inbox.answer("sample")
+            if requests.stop_after_save and self.saved_step == self.state.step:
+                self.stop()
             time.sleep(PAUSE_POLL_S)
         self.emitter.emit(Paused(paused=False, step=self.state.step))
 
+    def stop_if_asked(self) -> None:
+        """End here if the user wants it."""
+        if self.inbox.stop_requested():
+            self.stop()
+
     def stop(self) -> None:
         """Save the finished step and end."""
+        if self.state.step == 0:
+            raise StopRequested("stopped before the first step; nothing had to be saved")
         self.save("stop")
         raise StopRequested(f"stopped at step {self.state.step:,}; it is saved")
 

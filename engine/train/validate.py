@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,15 @@ from engine.train.step import precision_context
 
 PROGRESS_EVERY_S = 0.5
 HELD_OUT_DRAWS = 8
+
+
+class Interrupted(Exception):
+    """The user asked to stop in the middle: what was under way is dropped, nothing is wrong."""
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
 
 
 @contextlib.contextmanager
@@ -63,15 +72,18 @@ class HeldOutLoss:
     device: torch.device
     measured_step: int | None = None
 
-    def measure(self, model: nn.Module, *, step: int) -> float:
+    def measure(self, model: nn.Module, *, step: int, should_stop: Callable[[], bool] = never) -> float:
         """The held-out loss of ``model`` as it is.
 
         Raises:
             NonFiniteLossError: It is not a number.
+            Interrupted: ``should_stop``, asked before each batch, said so.
         """
         total, count = torch.zeros((), dtype=torch.float64), 0
         with evaluation(model):
             for cpu_batch in self.batches:
+                if should_stop():
+                    raise Interrupted
                 batch = cpu_batch.to(self.device)
                 with precision_context(self.config, self.device):
                     terms = self.family.loss(model, batch, sigmas=self.sigmas, ssl_weight=0.0)
@@ -112,13 +124,19 @@ class ClipMaker:
     device: torch.device
     emitter: Emitter
 
-    def make(self, model: nn.Module, *, step: int) -> int:
-        """Make every clip of a step and return how many were made; a failing one becomes a warning."""
+    def make(self, model: nn.Module, *, step: int, should_stop: Callable[[], bool] = never) -> int:
+        """Make every clip of a step and return how many were made; a failing one becomes a warning.
+
+        Raises:
+            Interrupted: ``should_stop``, asked before each denoising step, said so.
+        """
         made = 0
         for prompt in self.prompts:
             try:
-                self._make_one(model, prompt, step)
+                self._make_one(model, prompt, step, should_stop)
                 made += 1
+            except Interrupted:
+                raise
             except Exception as error:  # any failure of a clip: training is worth more than a clip
                 message = f"test clip {prompt.name} at step {step} failed: {error}"
                 if "memory" in str(error).lower():
@@ -126,7 +144,7 @@ class ClipMaker:
                 self.emitter.emit(RunWarning(code="clip_failed", message=message))
         return made
 
-    def _make_one(self, model: nn.Module, prompt: ClipPrompt, step: int) -> None:
+    def _make_one(self, model: nn.Module, prompt: ClipPrompt, step: int, should_stop: Callable[[], bool]) -> None:
         assert self.codec is not None
         started = time.monotonic()
         self.codec.to(self.device)
@@ -144,7 +162,7 @@ class ClipMaker:
                     seed=prompt.seed,
                     settings=self.settings,
                     device=self.device,
-                    on_step=self._progress(prompt.name),
+                    on_step=self._progress(prompt.name, should_stop),
                 )
         finally:
             self.codec.to("cpu")
@@ -152,10 +170,12 @@ class ClipMaker:
         took_s = time.monotonic() - started
         self._save(audio, prompt, step=step, took_s=took_s)
 
-    def _progress(self, name: str):  # type: ignore[no-untyped-def]
+    def _progress(self, name: str, should_stop: Callable[[], bool]) -> Callable[[int, int], None]:
         last = [0.0]
 
         def report(done: int, total: int) -> None:
+            if should_stop():
+                raise Interrupted
             now = time.monotonic()
             if now - last[0] >= PROGRESS_EVERY_S:
                 last[0] = now

@@ -62,7 +62,7 @@ def test_the_best_checkpoint_outlives_the_purge(workshop: Workshop, monkeypatch)
 
     losses = {0: 1.0, 1: 0.9, 2: 0.5, 3: 0.8, 4: 0.7, 5: 0.6}
 
-    def measure(self, model, *, step):
+    def measure(self, model, *, step, **_):
         self.measured_step = step
         return losses[step]
 
