@@ -20,6 +20,10 @@ from engine.optim.build import clip_gradients
 from engine.train.state import TrainState
 
 
+SMALLEST_LOSS_SCALE = 1.0
+"""An fp16 step that still overflows below this factor does not overflow because of the factor."""
+
+
 @dataclass(frozen=True)
 class StepResult:
     """What one optimizer step gave, as plain numbers."""
@@ -114,8 +118,10 @@ def _read(terms_of: list[LossTerms], weights: list[float], grad_norm: Tensor) ->
 def _check_finite(
     state: TrainState, batches: Sequence[Batch], terms_of: list[LossTerms], *, loss: float, grad_norm: float
 ) -> None:
-    # With a loss scaler, infinite gradients are its ordinary way of finding the scale: it skips the step.
-    if math.isfinite(loss) and (state.scaler is not None or math.isfinite(grad_norm)):
+    # With a loss scaler, infinite gradients are its ordinary way of finding the scale: it skips the step. Were that to
+    # go on below the smallest scale, every step would be skipped in silence.
+    searching = state.scaler is not None and state.scaler.get_scale() > SMALLEST_LOSS_SCALE
+    if math.isfinite(loss) and (math.isfinite(grad_norm) or searching):
         return
     guilty = [
         name
