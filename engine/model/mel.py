@@ -45,9 +45,11 @@ class LogMel:
 
     def __call__(self, audio: torch.Tensor) -> torch.Tensor:
         """Log-mel ``(…, n_mels, floor(n/hop))`` of a waveform ``(…, n)``, float32, on the waveform's device."""
-        margin = (self.n_fft - self.hop_length) // 2
-        num_frames = audio.shape[-1] // self.hop_length
-        signal = F.pad(audio.float().reshape(-1, audio.shape[-1]), (margin, margin), mode="reflect")
+        # In terms of the window, like the original; in the released model it is as long as the transform.
+        missing = len(self.window) - self.hop_length
+        margins = missing // 2, missing - missing // 2
+        signal = F.pad(audio.float().reshape(-1, audio.shape[-1]), margins, mode="reflect")
+        num_frames = (signal.shape[-1] - self.n_fft) // self.hop_length + 1
         parts = [
             self._log_mel(signal, first, min(first + _FRAMES_PER_CALL, num_frames))
             for first in range(0, num_frames, _FRAMES_PER_CALL)

@@ -17,6 +17,9 @@ from engine.contract.errors import ModelError
 
 _EPS = 1e-6
 
+_STEM_KERNEL = 7
+"""Of the first convolution, whatever `VocoderConfig.kernel_sizes` says of the depthwise ones (spec 6.4)."""
+
 
 @dataclass(frozen=True, slots=True)
 class VocoderConfig:
@@ -75,7 +78,7 @@ class VocoderConfig:
         stages = zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True)
         for rate, kernel in reversed(list(stages)):
             reach = math.ceil((reach + block_reach + kernel) / rate)
-        backbone_reach = (self.kernel_sizes[0] // 2) * (1 + sum(self.depths))
+        backbone_reach = _STEM_KERNEL // 2 + (self.kernel_sizes[0] // 2) * sum(self.depths)
         return reach + self.pre_conv_kernel_size // 2 + backbone_reach
 
 
@@ -121,7 +124,7 @@ class Backbone(nn.Module):
         super().__init__()
         kernel_size, dims = config.kernel_sizes[0], config.dims
         stem = nn.Conv1d(
-            config.input_channels, dims[0], kernel_size, padding=kernel_size // 2, padding_mode="replicate"
+            config.input_channels, dims[0], _STEM_KERNEL, padding=_STEM_KERNEL // 2, padding_mode="replicate"
         )
         self.channel_layers = nn.ModuleList([nn.Sequential(stem, ChannelNorm(dims[0]))])
         for width, next_width in pairwise(dims):

@@ -39,6 +39,8 @@ def golden_spec(config: dict[str, Any]) -> LoraSpec:
         alpha=config["lora_alpha"],
         use_rslora=config["use_rslora"],
         target_modules=tuple(config["target_modules"]),
+        rank_pattern=config.get("rank_pattern") or {},
+        alpha_pattern=config.get("alpha_pattern") or {},
     )
 
 
@@ -87,10 +89,12 @@ def assert_loss_and_gradients(model: nn.Module, name: str) -> None:
     assert_near(terms.total, vectors["out.loss"], atol=0, rtol=1e-5, what="loss")
     for key, expected in values["logs"].items():
         assert_near(logs[key], torch.tensor(expected), atol=0, rtol=1e-5, what=key)
+    # Some gradients are 0 but for rounding: a bias on all keys of a softmax moves every score alike.
+    rounding = 1e-8 * values["grad_norm_total"]
     gradients = {key: parameter.grad for key, parameter in model.named_parameters() if parameter.grad is not None}
     for key, expected in with_prefix(vectors, "grad.").items():
         error = (gradients[key].reshape(expected.shape) - expected).abs().max()
-        assert error <= 1e-3 * expected.abs().max(), key
+        assert error <= max(1e-3 * expected.abs().max(), rounding), key
     norm = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients.values()]))
     assert math.isclose(float(norm), values["grad_norm_total"], rel_tol=1e-5)
     assert not gradients.keys() & set(values["params_without_gradient"])
@@ -108,11 +112,16 @@ def test_timestep_tables() -> None:
 
 def test_timestep_draws() -> None:
     vectors = load("timestep_table")
-    for case in ("sample", "edge"):
+    cases = [key.removesuffix(".normal") for key in vectors if key.endswith(".normal")]
+    assert cases
+    for case in cases:
         assert torch.equal(index_of_normal(vectors[f"{case}.normal"]), vectors[f"{case}.index"]), case
-    sigmas = sigma_table(shift_of(vectors["sample.index"], vectors["sample.sigmas"]))[vectors["sample.index"]]
-    assert_near(sigmas, vectors["sample.sigmas"], atol=1e-6, rtol=0, what="sigmas")
-    assert_near(timesteps_of(sigmas), vectors["sample.timesteps"], atol=1e-3, rtol=0, what="timesteps")
+    for case in [key.removesuffix(".sigmas") for key in vectors if key.endswith(".sigmas")]:
+        index = vectors.get(f"{case}.index")
+        if index is not None:
+            sigmas = sigma_table(shift_of(index, vectors[f"{case}.sigmas"]))[index]
+            assert_near(sigmas, vectors[f"{case}.sigmas"], atol=1e-6, rtol=0, what="sigmas")
+            assert_near(timesteps_of(sigmas), vectors[f"{case}.timesteps"], atol=1e-3, rtol=0, what="timesteps")
 
 
 def test_trainstep_fixtures_are_there() -> None:

@@ -90,8 +90,9 @@ def test_forward(name: str) -> None:
         result = model(vectors["in.hidden_states"], vectors["in.timestep"], conditions, frame_mask=frame_mask)
     valid = vectors.get("in.valid_frames", torch.ones_like(vectors["in.hidden_states"][:, 0, 0]))[..., None]
     num_frames = valid.shape[1]
-    frames = model.rotary.rows(num_frames, torch.device("cpu"))
-    computed |= outputs | {"rope_cos": frames.cos[:, 0], "rope_sin": unsigned(frames)[:, 0]}
+    positions = model.rotary.rows(max(num_frames, *map(len, mids.values())), torch.device("cpu"))
+    tables = {"rope_cos": positions.cos[:, 0], "rope_sin": unsigned(positions)[:, 0]}
+    computed |= outputs | {key: table[: len(mids[key])] for key, table in tables.items() if key in mids}
     for key, expected in mids.items():
         over_frames = key == "proj_in" or key.startswith("block")
         mask = valid if over_frames else torch.ones(1)
