@@ -15,7 +15,7 @@ import torch
 from engine import __version__
 from engine.contract.backends import load_backends
 from engine.contract.config import Config
-from engine.contract.errors import ConfigError, DiskError
+from engine.contract.errors import ConfigError
 from engine.contract.events import ModelLoaded, Plan, Proofs, RunEnded, RunStarted
 from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir, checkpoint_step
@@ -33,6 +33,7 @@ from engine.telemetry.hardware import HardwareReader
 from engine.telemetry.heartbeat import HeartbeatThread
 from engine.train.checkpoint import remove_partial
 from engine.train.device import choose_device, describe
+from engine.train.disk_guard import check_space
 from engine.train.finish import finish_full, finish_lora
 from engine.train.inbox import Inbox
 from engine.train.phases import Phases
@@ -254,7 +255,7 @@ def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) ->
     """Say what the run will still take; refuse to fill a disk that is too small.
 
     Raises:
-        DiskError: The estimate is above the free space and ``--yes`` was not given.
+        DiskError: As `check_space`.
     """
     clips = [clip for entry in songs.entries for clip in entry.clips]
     data = DataFacts(
@@ -264,23 +265,16 @@ def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) ->
         num_held_out=len(songs.held_out),
         num_cached=sum(caches.audio.is_whole(clip) for clip in clips),
     )
-    free = disk_free_bytes(run.run_dir.path)
     facts = DeviceFacts(
         kind=run.device.type,
         num_cores=num_cores(),
         total_bytes=torch.cuda.mem_get_info(run.device)[1] if run.device.type == "cuda" else None,
-        disk_free_bytes=free,
+        disk_free_bytes=disk_free_bytes(run.run_dir.path),
     )
     sizes = read_sizes(run.family.checkpoint.root)
     plan = Plan(**make_plan(run.config, data=data, sizes=sizes, device=facts, start_step=start_step))
     run.emitter.emit(plan)
-    if free is not None and plan.disk_bytes > free and not run.assume_yes:
-        raise DiskError(
-            f"the run needs about {plan.disk_bytes / 2**30:.1f} GB of disk; {free / 2**30:.1f} GB are free "
-            f"in {run.run_dir.path}",
-            hint="Choose another output_dir or cache_dir, keep fewer checkpoints (checkpoints_total_limit), "
-            "or start all the same with --yes.",
-        )
+    check_space(run.run_dir, run.config, plan, assume_yes=run.assume_yes, reporter=run.reporter)
 
 
 def num_steps(config: Config, stream: SampleStream) -> int:

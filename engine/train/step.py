@@ -19,7 +19,6 @@ from engine.objective.loss import LossTerms
 from engine.optim.build import clip_gradients
 from engine.train.state import TrainState
 
-
 SMALLEST_LOSS_SCALE = 1.0
 """An fp16 step that still overflows below this factor does not overflow because of the factor."""
 
