@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,10 @@ def main(argv: list[str] | None = None) -> int:
     if not run_dir.config_json.is_file():
         print(f"{run_dir.config_json}: no such file", file=sys.stderr)
         return ExitCode.USAGE
+
+    # Threads that wait asleep, not spinning: beside other programs on the same cores a spinning worker is five times
+    # slower than a sleeping one (measured: docs/performance.md). Read by OpenMP when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from engine.train.worker import run_worker
 

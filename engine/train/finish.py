@@ -79,7 +79,9 @@ def finish_lora(trainer: Trainer, spec: LoraSpec, *, base_model: str, probe: Bat
 def _beats_its_base(trainer: Trainer, notes: dict[str, str]) -> bool:
     """Whether the held-out loss is lower with the adapter than without; both are told."""
     state = trainer.state
-    with_adapter = trainer.held_out.measure(state.model, step=state.step)
+    trainer.measure_held_out()  # measured with the last save; again only where nothing had to be saved
+    with_adapter = state.heldout_last
+    assert with_adapter is not None
     with adapter_disabled(state.model):
         without = trainer.held_out.measure(state.model, step=state.step)
     trainer.emitter.emit(
