@@ -80,10 +80,12 @@ class Reporter:
 
     def problem(self, problem: Problem) -> None:
         """One file's problem."""
-        key = (problem.file, problem.code)
-        if key in self._told:
-            return
-        self._told.add(key)
+        if (problem.file, problem.code) not in self._told:
+            self.scanned(problem)
+
+    def scanned(self, problem: Problem) -> None:
+        """One file's problem as the scan finds it; each is said: another folder may hold a file of the same name."""
+        self._told.add((problem.file, problem.code))
         self.emitter.emit(
             FileProblem(severity=problem.severity, file=problem.file, code=problem.code, reason=problem.reason)
         )
@@ -111,7 +113,7 @@ def scan_songs(config: Config, backends: Backends, *, reporter: Reporter, inbox:
         exclude_files=config.exclude_files or (),
         instrumental_files=config.instrumental_files or (),
         on_progress=progress,
-        on_problem=reporter.problem,
+        on_problem=reporter.scanned,
     )
     share = held_out_share(config, len(report.songs))
     training_songs, held_out_songs = split_held_out(report.songs, share, config.seed)

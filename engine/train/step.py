@@ -107,8 +107,13 @@ def _read(terms_of: list[LossTerms], weights: list[float], grad_norm: Tensor) ->
     """Loss, SSL part and gradient norm as numbers: the step's one wait for the device."""
     share = torch.tensor(weights)
     totals = torch.stack([terms.total.detach().float() for terms in terms_of])
-    ssl = [sum(terms.ssl.values(), start=torch.zeros((), device=totals.device)) for terms in terms_of if terms.ssl]
-    ssl_total = torch.stack(ssl).mean().reshape(1) if ssl else totals.new_zeros(1)
+    # As it stands in the total: the mean over the representations, the samples of a step counting alike.
+    ssl = [
+        torch.stack(list(terms.ssl.values())).mean().float() * weight
+        for terms, weight in zip(terms_of, weights, strict=True)
+        if terms.ssl
+    ]
+    ssl_total = torch.stack(ssl).sum().reshape(1) if ssl else totals.new_zeros(1)
     *losses, ssl_value, norm = torch.cat([totals, ssl_total, grad_norm.detach().float().reshape(1)]).tolist()
     loss = sum(value * weight for value, weight in zip(losses, share.tolist(), strict=True))
     return loss, (ssl_value if ssl else None), norm

@@ -170,6 +170,19 @@ def test_held_out_songs_hardly_change_when_songs_come():
     assert len({song.relative_path for song in before} & {song.relative_path for song in after}) >= 3
 
 
+def test_a_file_in_two_backends_is_held_out_of_both(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "album")
+    songs = [
+        make_song(f"{index}.wav", backend_id=backend_id, path=folder / f"{index}.wav")
+        for backend_id, folder in (("a", tmp_path / "album"), ("b", tmp_path / "album"), ("c", link))
+        for index in range(10)
+    ]
+    train, held = split_held_out(songs, 0.2, 0)
+    assert len({song.relative_path for song in held}) == 2 and len(held) == 6
+    assert not {song.relative_path for song in train} & {song.relative_path for song in held}
+
+
 def test_held_out_visits_do_not_depend_on_batches_or_other_songs():
     entries = make_entries(3)
     alone = held_out_groups(entries[1:2], num_draws=8, batch_size=1)
