@@ -28,15 +28,15 @@ PROGRAM = (
 WAIT_S = 20.0
 
 
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_S) -> Any:
     """Poll until the condition is true; the one place where a test waits."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError(f"waited {WAIT_S:.0f} s in vain: {what}")
+    raise AssertionError(f"waited {seconds:.0f} s in vain: {what}")
 
 
 @dataclass
