@@ -133,6 +133,7 @@ def _train_on(
     from acestep_tui.headless.run import Request, run
     from acestep_tui.runs.launch import WORKER_COMMAND
 
+    _refuse_mistyped_switch(overrides)
     request = Request(
         source=source,
         overrides=overrides,
@@ -141,6 +142,20 @@ def _train_on(
         worker_command=worker_command or WORKER_COMMAND,
     )
     return run(request)
+
+
+def _refuse_mistyped_switch(overrides: Sequence[str]) -> None:
+    """`--quet` is no setting: among those the nearest would be a strange one."""
+    import difflib  # 5 ms, only when a training is started
+
+    from engine.contract.fields import SETTINGS
+
+    keys = {setting.key for setting in SETTINGS}
+    for item in overrides:
+        word = item.removeprefix("--")
+        is_setting = not item.startswith("--") or "=" in word or word.replace("-", "_") in keys
+        if not is_setting and difflib.get_close_matches(word, RUN_OPTIONS, n=1, cutoff=0.7):
+            raise _unknown_option(item)
 
 
 def _attach(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:

@@ -16,12 +16,25 @@ _SYMBOLS = "♪✓✗▲■●◐◌‖○━╸─→–…"
 
 
 def has_symbols(stream: TextIO) -> bool:
-    """Whether our glyphs can be written to this stream."""
+    """Whether our glyphs can be written to this stream and be seen as such."""
+    if stream.isatty() and _is_plain_locale():
+        return False
     try:
         _SYMBOLS.encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _is_plain_locale() -> bool:
+    """Whether the user says that the terminal shows ASCII alone: Python writes UTF-8 also under LANG=C.
+
+    No locale at all (a container) says nothing, and what is said to Python itself counts more.
+    """
+    if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8") == "1":
+        return False
+    named = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "")
+    return named in ("C", "POSIX")
 
 
 def fitted(text: str, stream: TextIO) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from acestep_tui import format as fmt
 from acestep_tui.paths import shown
+from acestep_tui.runs import registry
 from acestep_tui.runs.state import RunState
 from engine.contract.events import Proofs
 from engine.contract.run_dir import ADAPTER_FILE, RunDir
@@ -156,7 +157,7 @@ def _next_lines(run: RunDir, again: Sequence[str], label: str) -> list[str]:
 
 
 def _typed(run: RunDir) -> str:
-    return shlex.quote(run.name)
+    return shlex.quote(registry.handle(run))
 
 
 def _row(label: str, value: str) -> str:

@@ -146,9 +146,10 @@ def phase_row(ended: events.PhaseEnded, width: int) -> list[str]:
     word = events.PHASES.get(ended.phase, ended.phase)
     sentence = ended.summary or (fmt.part_of(ended.done, ended.total) if ended.done is not None else "done")
     took = fmt.duration(ended.seconds)
-    column = min(width - 1, _TIME_COLUMN)
-    # Never within three columns of the time.
-    first, *rest = wrapped(f"✓ {word:<9} {sentence}", column - len(took) - 2, indent=_INDENT)
+    text = f"✓ {word:<9} {sentence}"
+    # A little too long for the column, the time moves out rather than the words down.
+    column = min(width - 1, max(_TIME_COLUMN, min(len(text) + 3 + len(took), _MAX_WIDTH)))
+    first, *rest = wrapped(text, column - len(took) - 2, indent=_INDENT)
     return [f"{first}{took:>{column - len(first)}}", *rest]
 
 

@@ -73,6 +73,12 @@ def find_run(wanted: str | None) -> RunDir:
     raise ConfigError(f"No run named {wanted}", hint=_nearest(wanted, runs))
 
 
+def handle(run: RunDir) -> str:
+    """What to type to mean this run from any folder: its name, or its path where others have the same name."""
+    others = [other for other in known_runs() if other.name == run.name and other.path != run.path]
+    return str(run.path) if others else run.name
+
+
 def is_run_folder(folder: Path) -> bool:
     """Whether a worker has been started in this folder, or is about to be."""
     run = RunDir(folder)

@@ -32,12 +32,12 @@ TIME, LOSS, SIZE = r"(\d+ min )?\d+ s", r"\d\.\d{4}", r"\d+(\.\d)? [KM]B"
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Songs, model and prepared songs are made by the first run and found by the others, as a user's are."""
-    return tmp_path_factory.mktemp("demo")
+    return tmp_path_factory.mktemp("demo-cache")
 
 
 @pytest.fixture
 def desk(tmp_path: Path, caches: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path, caches / "cache", caches / "state")
+    desk = Desk(tmp_path, caches, tmp_path / "state")
     yield desk
     desk.clear_up()
 

@@ -90,3 +90,10 @@ def test_plain_on_a_terminal(place: Place) -> None:
     assert code == 0
     assert "\x1b" not in written
     assert re.search(r"^\S+Z step step=30 total=30 loss=0\.0333 lr=1\.0e-05 step_s=0\.71 eta_s=85\r$", written, re.M)
+
+
+def test_lang_c_is_taken_at_its_word(place: Place) -> None:
+    written, code = on_terminal(place, *RUN, LC_ALL="C", PYTHONUTF8="")
+    assert code == 0
+    assert written.isascii()
+    assert any(line.startswith("+ scan      2 songs") for line in screen_lines(written))

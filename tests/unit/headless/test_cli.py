@@ -81,6 +81,8 @@ def test_train_reads_the_environment_variable(
         (["demo.json"], "acestep-tui --run demo.json"),
         (["--run"], "acestep-tui --run demo"),
         (["--run", "demo.json", "--lerning_rate=1"], "learning_rate"),
+        (["--run", "demo.json", "--quet"], "Did you mean --quiet?"),
+        (["train", "demo.json", "--frsh"], "Did you mean --fresh?"),
         (["--run", "demo.json", "--learning_rate=fast"], "Nothing was loaded"),
         (["--run", "nothing"], "Give the path"),
         (["train", "env=nothing"], "config/nothing/config.json"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from acestep_tui.headless.summary import Ending, summary_lines
+from acestep_tui.runs import registry
 from acestep_tui.runs.state import RunState
 from engine.contract import events
 from engine.contract.run_dir import GUARD_FILE, RunDir
@@ -15,6 +16,7 @@ AGAIN = ["acestep-tui", "--run", "presets/demo.json"]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     run = RunDir(tmp_path / "output" / "demo")
     run.path.mkdir(parents=True)
     return run
@@ -128,3 +130,13 @@ def test_leaving_says_how_to_come_back(run: RunDir) -> None:
         "Come back from any terminal:  acestep-tui attach demo",
         "Stop it:  acestep-tui stop demo",
     ]
+
+
+def test_a_name_that_two_runs_share_is_not_given_as_the_way_back(run: RunDir, tmp_path: Path) -> None:
+    other = RunDir(tmp_path / "elsewhere" / "demo")
+    other.path.mkdir(parents=True)
+    for one in (run, other):
+        registry.remember(one)
+    lines = summary_lines(finished(), run, Ending("ended", 0), again=AGAIN)
+    assert lines[-1].endswith(f"look: acestep-tui attach {run.path}")
+    assert f"acestep-tui attach {other.path}" in summary_lines(finished(), other, Ending("left", 0))[1]

@@ -66,6 +66,12 @@ def test_phase_rows() -> None:
     assert rows[0].endswith("   0.2 s") and len(rows[0]) == 79, "times stand in one column"
 
 
+def test_time_moves_out_a_little_where_the_terminal_is_wide() -> None:
+    ended = events.PhaseEnded(phase="load", seconds=0.5, summary="demo:tiny-model, " + "x" * 54)
+    assert phase_row(ended, 120) == [f"✓ load      {ended.summary}   0.5 s"]
+    assert len(phase_row(ended, 80)) == 2
+
+
 def test_plan_line() -> None:
     plan = events.Plan(
         vram_bytes=0, ram_bytes=429_496_730, disk_bytes=6_291_456, seconds=100.0, num_steps=120, num_epochs=1
