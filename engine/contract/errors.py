@@ -81,7 +81,11 @@ class StopRequested(UserError):
     exit_code = ExitCode.STOPPED
 
 
-_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+# Full, not writable, or no place for a folder (a file stands in the way, the disk is gone or failing).
+_DISK_ERRNOS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE),
+}
 
 
 def is_disk_failure(error: BaseException) -> bool:

@@ -63,6 +63,30 @@ def _named(run_dir: RunDir, wanted: str) -> Path:
     return folder
 
 
+def with_kept_rate(config: Config, folder: Path, *, warn: Callable[[str, str], None]) -> Config:
+    """The configuration with the learning rate that a curve began with (config-formats.md section 4.3).
+
+    A constant schedule takes a changed ``learning_rate`` at once; a curve goes on as it began, which is said.
+
+    Args:
+        config: The wanted configuration.
+        folder: The checkpoint to go on from.
+        warn: Called with (code, message).
+    """
+    try:
+        began_with = float(read_json(folder / "config.json")["learning_rate"])
+    except (OSError, ValueError, KeyError, TypeError):  # another trainer's checkpoint does not say
+        return config
+    if config.lr_scheduler.startswith("constant") or began_with == config.learning_rate:
+        return config
+    warn(
+        "learning_rate_kept",
+        f"learning_rate stays {began_with:g} instead of {config.learning_rate:g}: a {config.lr_scheduler} curve "
+        "goes on as it began. Set lr_scheduler constant to train on at another rate",
+    )
+    return config.replace(learning_rate=began_with)
+
+
 def load_checkpoint(
     folder: Path, state: TrainState, weights: TrainedWeights, *, config: Config, device: torch.device
 ) -> dict[str, Any]:
@@ -103,8 +127,7 @@ def load_checkpoint(
 
 
 def _seek_schedule(state: TrainState) -> None:
-    # The rate is a pure function of the step, so nothing of the schedule is saved: a changed learning_rate takes
-    # effect on resume, at the right point of its curve.
+    # The rate is a pure function of the configuration and the step, so nothing of the schedule itself is saved.
     state.schedule.last_epoch = state.step
     for group, rate in zip(state.optimizer.param_groups, _rates(state), strict=True):
         group["lr"] = rate

@@ -50,7 +50,7 @@ from engine.train.prepare import (
     sample_stream,
     scan_songs,
 )
-from engine.train.resume import find_checkpoint, load_checkpoint
+from engine.train.resume import find_checkpoint, load_checkpoint, with_kept_rate
 from engine.train.setup import Built, build_clips, build_model, clip_captions
 from engine.train.trainer import Trainer
 from engine.train.validate import HELD_OUT_DRAWS, HeldOutLoss
@@ -89,6 +89,8 @@ def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inb
         checkpoint_folder = find_checkpoint(
             run_dir, config.resume_from_checkpoint or "", warn=lambda code, message: early.append((code, message))
         )
+        if checkpoint_folder is not None:
+            config = with_kept_rate(config, checkpoint_folder, warn=lambda code, message: early.append((code, message)))
     finally:
         # The run has started even when its configuration or checkpoint is damaged: that is what it then says.
         emitter.emit(_run_started(run_dir, device, checkpoint_folder))

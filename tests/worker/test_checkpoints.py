@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -121,3 +122,21 @@ def test_a_checkpoint_elsewhere_that_is_already_at_the_end_is_saved_here(worksho
     )
     assert workshop.train(second) == 0
     assert check_manifest(second.checkpoint(2))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_changed_rate_counts_at_once_or_the_curve_goes_on_and_it_is_said(workshop: Workshop, schedule: str):
+    settings = {"checkpointing_steps": 2, "lr_scheduler": schedule, "lr_end": 0.0, "max_train_steps": 4}
+    run_dir = workshop.run_dir(**settings, learning_rate=2e-3)
+    assert workshop.train(run_dir) == 0
+    first = [event["lr"] for event in events(run_dir, "step")]
+    for _ in range(2):  # going on twice: the kept rate is what the next checkpoint tells
+        shutil.rmtree(run_dir.checkpoint(4))
+        run_dir = workshop.run_dir(**settings, learning_rate=4e-3)
+        assert workshop.train(run_dir) == 0
+    again = [event["lr"] for event in events(run_dir, "step")][-2:]
+    said = [event for event in events(run_dir, "warning") if event["code"] == "learning_rate_kept"]
+    if schedule == "constant":
+        assert again == [4e-3, 4e-3] and not said
+    else:
+        assert again == first[2:] and len(said) == 2 and "0.002" in said[0]["message"]

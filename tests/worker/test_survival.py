@@ -160,6 +160,15 @@ def test_a_file_size_limit_while_saving_is_a_disk_error(workshop: Workshop, tmp_
     assert workshop.train(run_dir) == 0
 
 
+def test_a_file_where_the_cache_should_be_is_a_disk_error(workshop: Workshop, tmp_path):
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    for name, cache in (("at", in_the_way), ("below", in_the_way / "folder")):
+        run_dir = workshop.run_dir(name, cache_dir=str(cache))
+        assert workshop.train(run_dir) == 5
+        assert str(in_the_way) in ended(run_dir)["error"] and ended(run_dir)["hint"]
+
+
 def test_a_failing_clip_never_stops_training(workshop: Workshop, monkeypatch):
     from engine.train import validate
 
