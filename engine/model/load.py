@@ -27,6 +27,8 @@ TEXT_ENCODER_FOLDER = "umt5-base"
 SUB_FOLDERS = (TRANSFORMER_FOLDER, DCAE_FOLDER, VOCODER_FOLDER, TEXT_ENCODER_FOLDER)
 
 _LAYOUT_HINT = f"A checkpoint folder holds {', '.join(f'{name}/' for name in SUB_FOLDERS)} as the hub repository does."
+# Of what a hub repository may hold, all that is read here: no weights in other formats.
+_NEEDED_FILES = ("*.json", "*.safetensors", "*.model")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -76,13 +78,13 @@ def resolve_checkpoint(name_or_path: str | Path, *, revision: str | None = None)
 
 
 def _download(name: str, revision: str | None) -> Path:
-    """The local snapshot of a hub repository; only the four sub-folders are fetched."""
+    """The local snapshot of a hub repository; only what is read of the four sub-folders is fetched."""
     if not _HUB_ID.fullmatch(name):
         raise ModelError(f"no folder {name}, and it is not the id of a hub repository (OWNER/NAME)", hint=_LAYOUT_HINT)
     # Imported here: a folder needs no hub, and the import takes a tenth of a second.
     from huggingface_hub import snapshot_download
 
-    patterns = [f"{sub_folder}/*" for sub_folder in SUB_FOLDERS]
+    patterns = [f"{sub_folder}/{files}" for sub_folder in SUB_FOLDERS for files in _NEEDED_FILES]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     # Any exception: by version the client lets through the classes of several HTTP libraries.

@@ -36,13 +36,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path, *, default_name: str = DIFFUSERS_WEIGHTS) -> tuple[Path, ...]:
-    """The safetensors files of a model folder (spec section 1): the default name, its shards, or the only one there.
+    """The safetensors files of a model folder (spec section 1): the shards of an index, the default name, the only one.
 
     Raises:
         ModelError: There is none, or several and no index that says how they belong together.
     """
-    if (folder / default_name).is_file():
-        return (folder / default_name,)
     index = folder / f"{default_name}.index.json"
     if index.is_file():
         try:
@@ -53,6 +51,8 @@ def weight_files(folder: Path, *, default_name: str = DIFFUSERS_WEIGHTS) -> tupl
         if missing:
             raise ModelError(f"{folder / missing[0]} is missing (listed in {index.name})", hint=_WHOLE_HINT)
         return tuple(folder / name for name in names)
+    if (folder / default_name).is_file():
+        return (folder / default_name,)
     found = sorted(folder.glob("*.safetensors"))
     if len(found) == 1:
         return (found[0],)

@@ -20,10 +20,18 @@ BLOCKS: tuple[int, ...] = (15, 16, 17, 18, 19)
 """Transformer blocks (0-based) that are blunted, in both of their attentions."""
 
 
-def erg_supported(model: AceStepTransformer) -> bool:
-    """Whether the model has the layers that ERG names; small models must be sampled without it."""
+def erg_supported(model: AceStepTransformer, *, lyric: bool = True, diffusion: bool = True) -> bool:
+    """Whether the model has the layers that ERG names; small models must be sampled without it.
+
+    Args:
+        model: The transformer.
+        lyric: Ask about the layers of the lyric encoder.
+        diffusion: Ask about the transformer blocks.
+    """
     config = model.config
-    return config.lyric_encoder.num_blocks > max(LYRIC_LAYERS) and config.num_layers > max(BLOCKS)
+    has_layers = config.lyric_encoder.num_blocks > max(LYRIC_LAYERS)
+    has_blocks = config.num_layers > max(BLOCKS)
+    return (has_layers or not lyric) and (has_blocks or not diffusion)
 
 
 def blunt_lyrics(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -126,7 +126,8 @@ def sample_latents(
     Raises:
         ValueError: ERG is asked of a model with too few layers, or noise is needed without a generator.
     """
-    if settings.is_guided and settings.uses_erg and not erg_supported(model):
+    parts = {"lyric": settings.use_erg_lyric, "diffusion": settings.use_erg_diffusion}
+    if settings.is_guided and not erg_supported(model, **parts):
         raise ValueError("ERG names layers that this model does not have; sample it with settings.without_erg()")
     scheduler = SCHEDULERS[settings.scheduler_type](settings.num_steps, omega=settings.omega_scale)
     if scheduler.needs_noise and generator is None:
@@ -180,13 +181,16 @@ class _Branches:
         if not settings.keep_null_lyric_mask:
             no_lyrics = replace(no_lyrics, lyric_mask=torch.zeros_like(inputs.lyric_mask))
         no_text = torch.zeros_like(inputs.text_states)
+        encoding: AbstractContextManager[None]
         if settings.use_erg_lyric:
-            null = replace(inputs, text_states=no_text if erg_text is None else erg_text, speaker=None)
-            with blunt_lyrics(model):
-                uncond = model.encode_conditions(null)
+            null_text = erg_text if erg_text is not None and settings.use_erg_tag else no_text
+            # The lyrics stay, blunted, where they are nothing without ERG: in the branch of the text alone as well.
+            null, encoding = replace(inputs, speaker=None), blunt_lyrics(model)
         else:
-            uncond = model.encode_conditions(replace(no_lyrics, text_states=no_text))
-        only_text = model.encode_conditions(no_lyrics) if settings.is_double else None
+            null_text, null, encoding = no_text, no_lyrics, nullcontext()
+        with encoding:
+            uncond = model.encode_conditions(replace(null, text_states=null_text))
+            only_text = model.encode_conditions(null) if settings.is_double else None
         return cls(cond, uncond, only_text)
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from engine.model.card import LyricEncoderConfig
 from engine.model.transformer import AceStepTransformer, ConditionInputs, Conditions
 from engine.sampling import sampler
-from engine.sampling.erg import erg_supported
-from engine.sampling.sampler import SamplingSettings, sample_latents
+from engine.sampling.erg import blunt_lyrics, erg_supported
+from engine.sampling.sampler import SamplingSettings, _Branches, sample_latents
 from tests.unit.model.small import SMALL, small_inputs, small_latent, small_transformer
 
 PLAIN = SamplingSettings(num_steps=6).without_erg()
@@ -165,7 +165,7 @@ def test_each_part_of_erg_changes_the_result(deep_model: AceStepTransformer) -> 
     variants = {
         "none": sample(deep_model),
         "lyric": sample(deep_model, replace(PLAIN, use_erg_lyric=True)),
-        "lyric with text": sample(deep_model, replace(PLAIN, use_erg_lyric=True), erg_text=text),
+        "lyric with text": sample(deep_model, replace(PLAIN, use_erg_lyric=True, use_erg_tag=True), erg_text=text),
         "diffusion": sample(deep_model, replace(PLAIN, use_erg_diffusion=True)),
     }
     for name, latents in variants.items():
@@ -178,6 +178,28 @@ def test_each_part_of_erg_changes_the_result(deep_model: AceStepTransformer) -> 
 def test_erg_text_counts_only_with_erg_for_lyrics(deep_model: AceStepTransformer) -> None:
     text = small_inputs().text_states * 0.5
     assert torch.equal(sample(deep_model, erg_text=text), sample(deep_model))
+    without_text = replace(PLAIN, use_erg_lyric=True)
+    assert torch.equal(sample(deep_model, without_text, erg_text=text), sample(deep_model, without_text))
+
+
+def test_each_part_of_erg_asks_only_for_its_own_layers() -> None:
+    lyrics = small_transformer(replace(DEEP, num_layers=SMALL.num_layers))
+    blocks = small_transformer(replace(DEEP, lyric_encoder=SMALL.lyric_encoder))
+    assert torch.isfinite(sample(lyrics, replace(PLAIN, use_erg_lyric=True))).all()
+    assert torch.isfinite(sample(blocks, replace(PLAIN, use_erg_diffusion=True))).all()
+    for model, part in ((lyrics, "use_erg_diffusion"), (blocks, "use_erg_lyric")):
+        with pytest.raises(ValueError, match="ERG"):
+            sample(model, replace(PLAIN, **{part: True}))
+
+
+def test_with_erg_the_text_alone_is_heard_with_blunted_lyrics(deep_model: AceStepTransformer) -> None:
+    settings = replace(PLAIN, guidance_scale_text=5.0, guidance_scale_lyric=1.5, use_erg_lyric=True)
+    inputs = replace(small_inputs(), speaker=None)
+    with blunt_lyrics(deep_model):
+        expected = deep_model.encode_conditions(inputs)
+    actual = _Branches.encode(deep_model, small_inputs(), settings, None).only_text
+    assert actual is not None
+    assert torch.equal(actual.tokens, expected.tokens)
 
 
 def test_latents_follow_the_height_of_the_model() -> None:
