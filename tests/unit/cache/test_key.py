@@ -41,6 +41,20 @@ def test_whatever_changes_the_latents_changes_the_name():
     assert all(len(key) == 64 for key in keys)
 
 
+def test_songs_alike_in_all_but_their_bytes_have_names_of_their_own(tmp_path):
+    clip = make_entries(1)[0].clips[0]
+    keys = set()
+    for album, place in (("a", 0), ("b", 500_000), ("c", 999_999), ("copy of a", 0)):
+        path = tmp_path / album / "001.wav"
+        path.parent.mkdir()
+        content = bytearray(1_000_000)
+        content[place] = 1
+        path.write_bytes(content)
+        song = dataclasses.replace(clip.song, path=path, size_bytes=1_000_000)
+        keys.add(audio_key(dataclasses.replace(clip, song=song), encoder_id="a"))
+    assert len(keys) == 3
+
+
 def test_lyrics_captions_and_the_bucket_do_not_change_the_name():
     clip = make_entries(1)[0].clips[0]
     other = dataclasses.replace(
