@@ -13,7 +13,7 @@ from rich.text import Text
 
 from acestep_tui import format as fmt
 from acestep_tui.headless import streams
-from acestep_tui.headless.output import header, write_summary
+from acestep_tui.headless.output import header
 from acestep_tui.headless.summary import LABEL_WIDTH, Ending, summary_lines
 from acestep_tui.paths import shown
 from acestep_tui.runs.state import RunState
@@ -112,14 +112,14 @@ class TerminalOutput:
         self._draw("")
         self._live.stop()
         self._print_problems()
-        if ending.is_failure or ending.kind == "left":
-            write_summary(state, run, ending, again)
-            return
-        # Colour only on our glyphs; paths stay plain so that they are copied clean, and are never wrapped.
-        console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        # A failure, or that the run goes on, is talk. Colour only on our glyphs; paths stay plain so that they are
+        # copied clean, and are never broken.
+        is_talk = ending.is_failure or ending.kind == "left"
+        stream = sys.stderr if is_talk else sys.stdout
+        console = self._console if is_talk else Console(highlight=False, markup=False, emoji=False)
         for text in summary_lines(state, run, ending, again=again):
             for row in summary_rows(text, console.width):
-                console.print(_coloured(streams.fitted(row, sys.stdout)))
+                console.print(_coloured(streams.fitted(row, stream)), soft_wrap=True)
 
     def _print(self, text: str, *, indent: int = 0) -> None:
         for row in wrapped(text, self._console.width, indent=indent):
