@@ -60,7 +60,7 @@ def compute_loss(
         sigmas: The table of `engine.objective.timesteps.sigma_table`, on the model's device.
         inputs: The batch's conditions, dropout already applied.
         frame_mask: (B, T), 1 where a frame is audio; None = every frame.
-        ssl_targets: Name -> one (L, C) or None per sample; None = no SSL loss.
+        ssl_targets: Name -> one (L, C) or None per sample; None or no names = no SSL loss.
         ssl_weight: 0 switches the SSL loss off.
         padding: ``valid`` to train, ``upstream`` only to compare with the original trainer.
         pack: Move padding behind all conditions (`Conditions.packed`), so that no sample depends on its batch. True to
@@ -68,7 +68,7 @@ def compute_loss(
     """
     sigma = sigmas[timestep_index]
     x_t = interpolate(x_0, noise, sigma)
-    with_ssl = ssl_targets is not None and ssl_weight > 0
+    with_ssl = bool(ssl_targets) and ssl_weight > 0
     conditions = model.encode_conditions(inputs)
     if pack:
         conditions = conditions.packed()

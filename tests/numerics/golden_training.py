@@ -96,7 +96,7 @@ def assert_loss_and_gradients(model: nn.Module, name: str) -> None:
         error = (gradients[key].reshape(expected.shape) - expected).abs().max()
         assert error <= max(1e-3 * expected.abs().max(), rounding), key
     norm = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients.values()]))
-    assert math.isclose(float(norm), values["grad_norm_total"], rel_tol=1e-5)
+    assert math.isclose(float(norm), values["grad_norm_total"], rel_tol=1e-3)
     assert not gradients.keys() & set(values["params_without_gradient"])
 
 

@@ -65,7 +65,7 @@ def test_total_is_denoising_plus_the_weighted_mean_of_the_projections() -> None:
     assert not terms.denoising.requires_grad and not terms.per_sample.requires_grad
 
 
-@pytest.mark.parametrize("change", [{"ssl_weight": 0.0}, {"ssl_targets": None}])
+@pytest.mark.parametrize("change", [{"ssl_weight": 0.0}, {"ssl_targets": None}, {"ssl_targets": {}}])
 def test_without_weight_or_features_the_projectors_are_not_needed(change: dict[str, object]) -> None:
     model = small_model()
     model.projectors = None
