@@ -138,6 +138,15 @@ class GroupSampler:
         return max(1, math.ceil(num_epochs * self.steps_per_epoch - 1e-9))
 
     @property
+    def repeating(self) -> list[tuple[str, int, int]]:
+        """Buckets with fewer songs than one step takes: name, songs, songs of a step."""
+        return [
+            (bucket.name, len(bucket.entries), bucket.group_size)
+            for bucket in self._buckets
+            if len(bucket.entries) < bucket.group_size
+        ]
+
+    @property
     def fingerprint(self) -> str:
         """Changes with songs, buckets, batch sizes and weights: a run resumed with another one sees another stream."""
         text = "\n".join(

@@ -177,6 +177,7 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
             caches, tokenizer, config=config, family=run.family, reporter=run.reporter, ssl_names=ssl_names
         )
         stream = sample_stream(songs, backends, reader, config=config, device=run.device)
+        warn_of_repeats(run, stream)
         max_steps = num_steps(config, stream)
         built = build_model(config, run.family, max_steps=max_steps, with_projectors=ssl_weight > 0, device=run.device)
         if checkpoint_folder is not None:
@@ -303,6 +304,17 @@ def with_ssl_features(run: Run, caches: Caches, songs: Songs) -> tuple[Caches, f
         "the style may be learned a little less closely",
     )
     return caches, 0.0
+
+
+def warn_of_repeats(run: Run, stream: SampleStream) -> None:
+    """Say when a step takes a song more than once because its length has too few songs."""
+    if stream.sampler.repeating:
+        which = ", ".join(f"{name} ({songs} for {wanted})" for name, songs, wanted in stream.sampler.repeating)
+        run.reporter.warn(
+            "songs_repeat",
+            f"too few songs for one step, so it takes some of them more than once: {which}. A smaller train_batch_size "
+            "or gradient_accumulation_steps trains as well and faster",
+        )
 
 
 def warn_of_other_songs(run: Run, stream: SampleStream, positions: dict[str, Any]) -> None:

@@ -191,3 +191,10 @@ def test_held_out_visits_do_not_depend_on_batches_or_other_songs():
     assert [len(micro) for micro in together[0].micro_batches] == [4, 4]
     assert [visit for micro in alone[0].micro_batches for visit in micro] == flat[8:16]
     assert len({visit.position for visit in flat}) == 24
+
+
+def test_buckets_with_too_few_songs_for_a_step_are_named():
+    entries = tuple(make_entries(3))
+    (bucket,) = GroupSampler([Pool("a", entries, batch_size=2)], seed=0, accumulation=2).repeating
+    assert bucket[0].startswith("a/") and bucket[1:] == (3, 4)
+    assert GroupSampler([Pool("a", entries, batch_size=3)], seed=0).repeating == []
