@@ -124,8 +124,10 @@ def _check_finite(
 ) -> None:
     # With a loss scaler, infinite gradients are its ordinary way of finding the scale: it skips the step. Were that to
     # go on below the smallest scale, every step would be skipped in silence.
-    searching = state.scaler is not None and state.scaler.get_scale() > SMALLEST_LOSS_SCALE
-    if math.isfinite(loss) and (math.isfinite(grad_norm) or searching):
+    # (Asking for the scale waits for the device, so it comes last.)
+    if math.isfinite(loss) and (
+        math.isfinite(grad_norm) or (state.scaler is not None and state.scaler.get_scale() > SMALLEST_LOSS_SCALE)
+    ):
         return
     guilty = [
         name
