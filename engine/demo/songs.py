@@ -37,15 +37,16 @@ class DemoSong:
     lyrics: str | None
 
 
+# Three lengths, so that buckets of two songs lose nothing and no song is parted from its words.
 SONGS = (
     DemoSong(
-        *("01_harbour_lights", "flac", 44_100, 2, 9.0),
+        *("01_harbour_lights", "flac", 44_100, 2, 8.5),
         Score(1, 60, ("I", "V", "vi", "IV"), 96, ("pluck", "bass", "lead", "drums")),
         "indie pop, bright guitar, soft drums, female voice, hopeful, 96 bpm\n",
         "[verse]\nHarbour lights are calling me\nAcross the quiet water\n\n[chorus]\nBring me home, bring me home\n",
     ),
     DemoSong(
-        *("02_paper_kites", "wav", 48_000, 2, 7.0),
+        *("02_paper_kites", "wav", 48_000, 2, 6.0),
         Score(2, 62, ("I", "iii", "IV", "V"), 120, ("pluck", "bass", "drums", "lead")),
         "folk pop, plucked strings, hand drums, playful, 120 bpm\na cheerful folk tune with plucked strings\n",
         "[verse]\nPaper kites above the town\nHold the string and don't look down\n",
@@ -57,19 +58,19 @@ SONGS = (
         "[verse]\nKerosene moon on an empty road\nNobody knows what the engine knows\n",
     ),
     DemoSong(
-        *("04_salt_and_static", "ogg", 44_100, 2, 10.0),
+        *("04_salt_and_static", "ogg", 44_100, 2, 12.0),
         Score(4, 55, ("i", "iv", "VI", "v"), 110, ("bass", "drums", "lead", "pad")),
         "synth pop, pulsing bass, electronic drums, melancholic, 110 bpm\n",
         "[00:00.00][verse]\n[00:00.50]Salt on the window, static in the wire\n[00:05.00]Your voice, a little fire\n",
     ),
     DemoSong(
-        *("05_glasregen", "m4a", 44_100, 2, 8.0),
+        *("05_glasregen", "m4a", 44_100, 2, 6.0),
         Score(5, 64, ("I", "vi", "ii", "V"), 100, ("pluck", "pad", "lead")),
         "chanson, piano, warm, tender, German lyrics, 100 bpm\n",
         "[verse]\nGlasregen fällt auf die schlafende Stadt\nUnd ich zähle die Lichter am Ufer\n",
     ),
     DemoSong(
-        *("06_sol_bajo", "opus", 48_000, 2, 9.5),
+        *("06_sol_bajo", "opus", 48_000, 2, 8.5),
         Score(6, 59, ("i", "VII", "VI", "VII"), 104, ("pluck", "bass", "drums", "lead")),
         "latin pop, nylon guitar, light percussion, Spanish lyrics, sunny, 104 bpm\n",
         "[verse]\nEl sol se queda bajo sobre el mar\nY yo no quiero despertar\n",
@@ -87,19 +88,19 @@ SONGS = (
         "[verse]\nLittle wren, little wren\nSing the morning in again\n",
     ),
     DemoSong(
-        *("09_signal_fires", "mp3", 22_050, 1, 5.0),
+        *("09_signal_fires", "mp3", 22_050, 1, 6.0),
         Score(9, 52, ("i", "III", "VII", "iv"), 140, ("bass", "drums", "lead")),
         "punk, fast drums, driving bass, shouted vocals, lo-fi, 140 bpm\n",
         "[chorus]\nSignal fires on every hill\nBurning still, burning still\n",
     ),
     DemoSong(
-        *("10_northern_ferry", "flac", 48_000, 1, 8.0),
+        *("10_northern_ferry", "flac", 48_000, 1, 8.5),
         Score(10, 58, ("vi", "IV", "I", "V"), 92, ("pluck", "bass", "pad", "lead")),
         "singer-songwriter, acoustic guitar, intimate, mono, 92 bpm\n",
         "[verse]\nThe ferry leaves at half past ten\nI count the islands home again\n",
     ),
     DemoSong(
-        *("12_lantern_street", "aiff", 44_100, 2, 11.0),
+        *("12_lantern_street", "aiff", 44_100, 2, 12.0),
         Score(12, 61, ("I", "vi", "IV", "V"), 84, ("pluck", "pad", "bass", "lead")),
         "city pop, electric piano, mellow bass, nostalgic, 84 bpm\n",
         "[verse]\nLantern street is wet with rain\n街灯在雨里发光\nSay my name, say my name\n",

@@ -350,7 +350,7 @@ def say_loaded(run: Run, built: Built) -> str:
     num_trainable = sum(parameter.numel() for parameter in built.state.trainable.values())
     what = "all weights" if built.spec is None else f"LoRA rank {built.spec.rank}"
     name = run.config.pretrained_model_name_or_path
-    summary = f"{name}, {num_parameters / 1e6:,.1f} M parameters, {what} ({num_trainable / 1e6:,.2f} M trained)"
+    summary = f"{name}, {num_parameters / 1e6:,.1f} M parameters, {what}"
     run.emitter.emit(
         ModelLoaded(
             model=name,
