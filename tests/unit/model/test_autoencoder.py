@@ -191,8 +191,8 @@ def test_what_differs_from_the_released_model_is_said(codec: MusicCodec) -> None
 
 
 def test_the_released_values_need_no_notice(tmp_path: Path) -> None:
-    released = autoencoder._EXPECTED_DCAE | {"_class_name": "AutoencoderDC"}
-    assert autoencoder._differences(tmp_path, released, autoencoder._EXPECTED_DCAE) == ()
+    released = autoencoder.EXPECTED_DCAE | {"_class_name": "AutoencoderDC"}
+    assert autoencoder._differences(tmp_path, released, autoencoder.EXPECTED_DCAE) == ()
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -210,7 +210,7 @@ def test_mel_buffers_in_the_file_are_compared(folders: Folders, changed: bool, d
 
 
 def test_the_real_configuration_can_be_windowed() -> None:
-    values = autoencoder._EXPECTED_DCAE
+    values = autoencoder.EXPECTED_DCAE
     num_local = autoencoder._num_local_stages(values["encoder_block_types"], values["encoder_layers_per_block"])
     assert num_local == 3
     assert autoencoder._context_frames(values["encoder_layers_per_block"][:3], multiple=8) == 56

@@ -1,6 +1,7 @@
 """The log-mel transform beyond the golden vectors: pieces, silence, precision."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,16 @@ def test_frames_in_pieces_are_the_frames_in_one_go(log_mel: mel.LogMel, monkeypa
     monkeypatch.setattr(mel, "_FRAMES_PER_CALL", 5)
     assert whole.shape == (2, 128, 23)
     assert torch.allclose(log_mel(audio), whole, atol=1e-5)
+
+
+def test_other_settings_give_a_frame_per_hop() -> None:
+    config = VocoderConfig(hop_length=250, upsample_rates=(250,), n_fft=1024, win_length=1024, n_mels=40, f_max=8000)
+    log_mel = mel.LogMel(replace(config, sampling_rate=16_000))
+    shapes = {count: tuple(log_mel(torch.zeros(count)).shape) for count in (2499, 2500, 2501)}
+    assert shapes == {2499: (40, 9), 2500: (40, 10), 2501: (40, 10)}
+    odd = mel.LogMel(replace(config, win_length=1001))
+    # An odd margin has its larger half at the end: (1001 - 250) samples are added, and 1024 are one transform.
+    assert odd(torch.zeros(2500)).shape[-1] == (2500 + 751 - 1024) // 250 + 1
 
 
 def test_silence_is_even_and_above_the_floor(log_mel: mel.LogMel) -> None:

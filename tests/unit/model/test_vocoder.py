@@ -1,5 +1,7 @@
 """The vocoder's configuration, its checkpoint names, and its reach."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -53,6 +55,12 @@ def test_the_real_vocoder_has_the_names_of_the_checkpoint() -> None:
     assert names["head.resblocks.27.convs2.2.weight_v"].shape == (8, 8, 13)
     assert names["backbone.stages.2.8.pwconv1.weight"].shape == (1536, 384)
     assert not any(name.startswith("head.") and name.endswith(".weight") for name in names)
+
+
+def test_kernel_sizes_are_those_of_the_depthwise_convolutions_alone() -> None:
+    shapes = {name: value.shape for name, value in Vocoder(replace(SMALL, kernel_sizes=(5,))).state_dict().items()}
+    assert shapes["backbone.channel_layers.0.0.weight"] == (6, 12, 7)
+    assert shapes["backbone.stages.0.0.dwconv.weight"] == (6, 1, 5)
 
 
 def test_checkpoint_names_come_back_as_the_same_weights(vocoder: Vocoder) -> None:
