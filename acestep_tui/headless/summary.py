@@ -85,7 +85,8 @@ def _result_lines(state: RunState, run: RunDir) -> list[str]:
     if state.exported is not None:
         path = run.path / state.exported.path
         folder = path.parent if path.suffix else path
-        lines.append(_row("LoRA", f"{shown(folder)}/   {fmt.size(state.exported.bytes)}"))
+        what = "model" if state.exported.format == "checkpoint" else "LoRA"
+        lines.append(_row(what, f"{shown(folder)}/   {fmt.size(state.exported.bytes)}"))
     elif (run.path / ADAPTER_FILE).exists():
         lines.append(_row("LoRA", shown(run.path / ADAPTER_FILE)))
     else:

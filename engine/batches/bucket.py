@@ -216,8 +216,8 @@ def _notices(entries: Iterable[Entry], *, used_s: float, total_s: float) -> list
     notices = []
     if total_s and used_s < USED_SHARE * total_s:
         message = (
-            f"{used_s / total_s:.0%} of the seconds are used: the songs differ so much in length that more cannot be "
-            "had with full batches of equal clips. A smaller batch or audio.long_clip pieces uses more."
+            f"{100 * used_s / total_s:.0f} % of the seconds are used: the songs differ so much in length that more "
+            "cannot be had with full batches of equal clips. A smaller batch or long_clip pieces uses more."
         )
         notices.append(RunWarning(code="seconds_unused", message=message))
     clips = [clip for entry in entries for clip in entry.clips]

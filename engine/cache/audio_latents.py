@@ -42,12 +42,16 @@ class AudioLatents:
         store: Where they are.
         encoder_id: `codec_fingerprint` of the codec.
         with_ssl: Whether entries hold self-supervised features too.
+        fallback: Read where there is no entry here: a clip without features still has its latents.
     """
 
-    def __init__(self, store: CacheStore, *, encoder_id: str, with_ssl: bool = False) -> None:
+    def __init__(
+        self, store: CacheStore, *, encoder_id: str, with_ssl: bool = False, fallback: AudioLatents | None = None
+    ) -> None:
         self._store = store
         self._encoder_id = encoder_id
         self._with_ssl = with_ssl
+        self._fallback = fallback
 
     def path(self, clip: Clip) -> Path:
         """File of a clip's entry."""
@@ -66,7 +70,12 @@ class AudioLatents:
             DamagedEntryError: Torn or not finite, and deleted.
             FileNotFoundError: Never encoded.
         """
-        return read_audio_entry(self.path(clip))
+        try:
+            return read_audio_entry(self.path(clip))
+        except FileNotFoundError:
+            if self._fallback is None:
+                raise
+            return self._fallback.read(clip)
 
     def write(self, clip: Clip, entry: AudioEntry) -> None:
         """Store the entry of a clip.

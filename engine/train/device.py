@@ -42,7 +42,9 @@ def describe(device: torch.device) -> str:
     """The device in words, for people."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return {"mps": "Apple GPU (MPS)", "cpu": f"processor, {torch.get_num_threads()} threads"}[device.type]
+    threads = torch.get_num_threads()
+    processor = f"processor, {threads} thread{'' if threads == 1 else 's'}"
+    return {"mps": "Apple GPU (MPS)", "cpu": processor}[device.type]
 
 
 def release_memory(device: torch.device) -> None:

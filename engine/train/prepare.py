@@ -165,7 +165,7 @@ class Caches:
     featured: AudioLatents
 
     def with_ssl(self) -> Caches:
-        """The same, reading the audio entries that hold self-supervised features too."""
+        """The same, reading the audio entries with self-supervised features wherever there are such."""
         return replace(self, audio=self.featured)
 
 
@@ -183,10 +183,11 @@ def open_caches(config: Config, backends: Backends, family: ModelFamily) -> Cach
     text_id = text_fingerprint(
         checkpoint.text_encoder, dtype=config.mixed_precision, max_length=config.tokenizer_max_length
     )
+    audio = AudioLatents(store, encoder_id=audio_id)
     return Caches(
-        audio=AudioLatents(store, encoder_id=audio_id),
+        audio=audio,
         text=TextStates(store, encoder_id=text_id),
-        featured=AudioLatents(store, encoder_id=audio_id, with_ssl=True),
+        featured=AudioLatents(store, encoder_id=audio_id, with_ssl=True, fallback=audio),
     )
 
 

@@ -72,7 +72,11 @@ def test_with_features_the_loss_is_in_the_total(workshop: Workshop, tmp_path, wi
     assert first_on["grad_norm"] != first_off["grad_norm"]
 
 
-def test_one_song_without_features_is_said_and_all_train_without(workshop: Workshop, tmp_path, with_features):
+def test_one_song_without_features_is_said_and_the_others_train_with_theirs(
+    workshop: Workshop, tmp_path, with_features
+):
     with_features.add("song_0.wav")
-    run_dir = run(workshop, tmp_path, "some", WEIGHT)
-    assert len(warnings_of(run_dir)) == 1
+    run_dir = run(workshop, tmp_path, "some", WEIGHT, train_batch_size=1, exclude_files=["song_4.wav", "song_5.wav"])
+    (warning,) = warnings_of(run_dir)
+    assert "3 of 4 clips" in warning["message"]
+    assert any(event["ssl_loss"] for event in events(run_dir, "step"))

@@ -98,7 +98,7 @@ def test_seconds_that_cannot_be_used_are_said():
     result = plan([10.0, 14.0], batch_size=2)
     assert result.sizes == {"10s": 2}
     assert [notice.code for notice in result.notices] == ["seconds_unused"]
-    assert "83%" in result.notices[0].message
+    assert "83 %" in result.notices[0].message
 
 
 def test_a_fixed_interval_rounds_down_and_keeps_short_clips_at_their_own_length():

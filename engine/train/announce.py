@@ -1,0 +1,171 @@
+"""What a run says about itself: its start, its plan, what is loaded, and what a user should know beforehand."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import __version__
+from engine.contract.backends import load_backends
+from engine.contract.config import Config
+from engine.contract.events import ModelLoaded, Plan, RunStarted
+from engine.contract.files import read_json
+from engine.contract.run_dir import RunDir, checkpoint_step
+from engine.hardware.host import disk_free_bytes, num_cores
+from engine.model.family import AceStepV1
+from engine.planning.facts import DataFacts, DeviceFacts
+from engine.planning.plan import make_plan
+from engine.planning.sizes import read_sizes
+from engine.telemetry.emitter import Emitter
+from engine.train.device import describe
+from engine.train.disk_guard import check_space
+from engine.train.inbox import Inbox
+from engine.train.phases import Phases
+from engine.train.prepare import Caches, Reporter, SampleStream, Songs
+from engine.train.setup import Built
+
+DEMO_MODEL = "demo:tiny-model"
+
+
+@dataclass
+class Run:
+    """What all phases share."""
+
+    run_dir: RunDir
+    config: Config
+    family: AceStepV1
+    device: torch.device
+    emitter: Emitter
+    inbox: Inbox
+    phases: Phases
+    reporter: Reporter
+    assume_yes: bool
+
+
+def run_started(run_dir: RunDir, device: torch.device | None, checkpoint: Path | None) -> RunStarted:
+    """The first event of a start."""
+    return RunStarted(
+        name=run_dir.name,
+        dir=str(run_dir.path),
+        version=__version__,
+        pid=os.getpid(),
+        host=platform.node(),
+        device="" if device is None else describe(device),
+        resumed_step=None if checkpoint is None else checkpoint_step(checkpoint),
+    )
+
+
+def say_notices(run_dir: RunDir, config: Config, reporter: Reporter) -> None:
+    """Emit what the front end noticed about the configuration, so that whoever attaches later sees it too."""
+    try:
+        told = [(str(notice["code"]), str(notice["message"])) for notice in read_json(run_dir.origins_json)["notices"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Started without a front end: at least what the data sets' list gives.
+        told = [(notice.code, notice.message) for notice in load_backends(config, base_dir=Path.cwd()).notices]
+    for code, message in dict.fromkeys(told):
+        reporter.warn(code, message)
+
+
+def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) -> None:
+    """Say what the run will still take; refuse to fill a disk that is too small.
+
+    Raises:
+        DiskError: As `check_space`.
+    """
+    clips = [clip for entry in songs.entries for clip in entry.clips]
+    data = DataFacts(
+        clip_s=tuple(clip.length_s for clip in clips),
+        bucket_s=tuple({clip.bucket: clip.length_s for clip in clips}.values()),
+        num_captions=len({caption for entry in songs.entries for caption in entry.song.captions}),
+        num_held_out=len(songs.held_out),
+        num_cached=sum(caches.audio.is_whole(clip) for clip in clips),
+    )
+    facts = DeviceFacts(
+        kind=run.device.type,
+        num_cores=num_cores(),
+        total_bytes=torch.cuda.mem_get_info(run.device)[1] if run.device.type == "cuda" else None,
+        disk_free_bytes=disk_free_bytes(run.run_dir.path),
+    )
+    sizes = read_sizes(run.family.checkpoint.root)
+    plan = Plan(**make_plan(run.config, data=data, sizes=sizes, device=facts, start_step=start_step))
+    run.emitter.emit(plan)
+    check_space(run.run_dir, run.config, plan, assume_yes=run.assume_yes, reporter=run.reporter)
+
+
+def with_ssl_features(run: Run, caches: Caches, songs: Songs) -> tuple[Caches, float]:
+    """The caches to read from and the SSL weight to train with.
+
+    The weight counts for the songs whose cached entry holds features; what is lost is said once. (Computing the
+    features is not part of this version.)
+    """
+    wanted = run.config.ace_step_ssl_loss_weight
+    if wanted == 0:
+        return caches, 0.0
+    clips = [clip for entry in songs.entries for clip in entry.clips]
+    num_featured = sum(caches.featured.is_whole(clip) for clip in clips) if wanted else 0
+    if num_featured == len(clips):
+        return caches.with_ssl(), float(wanted)
+    lost = "no MERT and mHuBERT features" if not num_featured else f"features of {num_featured} of {len(clips)} clips"
+    run.reporter.warn(
+        "no_ssl_features",
+        f"{'the other clips train' if num_featured else 'trains'} without the SSL loss (ace_step_ssl_loss_weight): the "
+        f"cache holds {lost}; the style may be learned a little less closely",
+    )
+    return (caches.with_ssl(), float(wanted)) if num_featured else (caches, 0.0)
+
+
+def warn_of_repeats(run: Run, stream: SampleStream) -> None:
+    """Say when a step takes a song more than once because its length has too few songs."""
+    if stream.sampler.repeating:
+        which = ", ".join(f"{name} ({songs} for {wanted})" for name, songs, wanted in stream.sampler.repeating)
+        run.reporter.warn(
+            "songs_repeat",
+            f"too few songs for one step, so it takes some of them more than once: {which}. A smaller train_batch_size "
+            "or gradient_accumulation_steps trains as well and faster",
+        )
+
+
+def warn_of_other_songs(run: Run, stream: SampleStream, positions: dict[str, Any]) -> None:
+    """Say when the songs are not those of the interrupted run: the order of samples is then another one."""
+    if any(position["fingerprint"] != stream.sampler.fingerprint for position in positions.values()):
+        run.reporter.warn(
+            "songs_changed", "the songs or batch settings changed since the checkpoint: the order of songs is new"
+        )
+
+
+def warn_of_newer_checkpoints(run: Run, folder: Path) -> None:
+    """Say when the run goes back: checkpoints of later steps belong to another course and are replaced in time."""
+    newer = [other for other in run.run_dir.whole_checkpoints() if checkpoint_step(other) > checkpoint_step(folder)]
+    if newer:
+        names = ", ".join(other.name for other in newer)
+        run.reporter.warn(
+            "goes_back",
+            f"goes on from {folder.name}, although there is {names}: what was trained after {folder.name} does not "
+            "count, and each is replaced when its step is saved again",
+        )
+
+
+def say_loaded(run: Run, built: Built) -> str:
+    """Emit `model_loaded` and return its sentence."""
+    num_parameters = sum(parameter.numel() for parameter in built.model.parameters())
+    num_trainable = sum(parameter.numel() for parameter in built.state.trainable.values())
+    what = "all weights" if built.spec is None else f"LoRA rank {built.spec.rank}"
+    name = run.config.pretrained_model_name_or_path
+    shown = "tiny ACE-Step, random weights" if name == DEMO_MODEL else name
+    summary = f"{shown}, {num_parameters / 1e6:,.1f} M parameters, {what}"
+    run.emitter.emit(
+        ModelLoaded(
+            model=name,
+            num_parameters=num_parameters,
+            num_trainable=num_trainable,
+            dtype=str(built.model.dtype).removeprefix("torch."),
+            device=str(run.device),
+            summary=summary,
+        )
+    )
+    return summary
