@@ -80,7 +80,8 @@ def test_two_starts_at_the_same_moment_make_one_worker(place: Place) -> None:
 def test_front_end_whose_worker_lost_the_folder_follows_the_other(place: Place) -> None:
     # Without a state folder nothing holds the second front end off: the worker's own lock is the last word.
     (place.cwd / "state").write_text("a file where the folder should be")
-    starts = [place.start(*RUN, steps=40, start_s=0.3) for _ in range(2)]
+    # Longer than a worker waits for the lock: the second one must give up, not take its turn.
+    starts = [place.start(*RUN, steps=100, start_s=0.3) for _ in range(2)]
     ends = [finish(process) for process in starts]
     assert [end.code for end in ends] == [0, 0]
     assert place.kinds().count("run_started") == 1
