@@ -18,8 +18,9 @@ from engine.contract.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-    Samples = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    Samples = NDArray[np.float32]  # (channels, samples)
 
 # A container's clock may be coarse (milliseconds in Matroska and ASF) and count a codec's priming: so much may be
 # missing at the end of a whole file, and is silence: four frames of AAC. A truncated file misses more.
