@@ -9,21 +9,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.batches.collate import Batch
+from engine.cache.key import codec_fingerprint, text_fingerprint
+from engine.contract.config import Config
+from engine.lyrics.tokenizer import LyricTokenizer
+from engine.model.adapters import LoraSpec, lora_spec
 from engine.model.autoencoder import MusicCodec
-from engine.model.load import Checkpoint, load_codec, load_text_encoder, load_transformer
+from engine.model.card import real_config
+from engine.model.load import (
+    Checkpoint,
+    load_codec,
+    load_text_encoder,
+    load_transformer,
+    read_transformer_config,
+)
 from engine.model.text_encoder import TextEncoder
-from engine.model.transformer import ConditionInputs
+from engine.model.transformer import AceStepTransformer, ConditionInputs
 from engine.objective.loss import LossTerms, compute_loss
+from engine.sampling.erg import erg_supported
+from engine.sampling.generate import generate_clip
+from engine.sampling.sampler import OnStep, SamplingSettings
 
 
 class ModelFamily(Protocol):
     """What a trainer needs from a family of models."""
 
-    checkpoint: Checkpoint
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where the model's files are."""
+
+    @property
+    def ssl_names(self) -> tuple[str, ...]:
+        """Names of the self-supervised encoders whose features the model can be taught to foretell."""
+
+    def audio_encoder_id(self, *, dtype: str) -> str:
+        """Identifies what latents are made with: cached ones of another id are not used."""
+
+    def text_encoder_id(self, *, dtype: str, max_length: int) -> str:
+        """Identifies what text states are made with, likewise."""
 
     def load_codec(self, *, dtype: torch.dtype, device: torch.device) -> MusicCodec:
         """The audio codec: what is cached of a song's sound, and back to sound."""
@@ -31,8 +59,14 @@ class ModelFamily(Protocol):
     def load_text_encoder(self, *, dtype: torch.dtype, device: torch.device, max_length: int) -> TextEncoder:
         """The text encoder: what is cached of a caption."""
 
-    def load_model(self, *, dtype: torch.dtype, device: torch.device, with_projectors: bool) -> nn.Module:
+    def load_model(self, *, dtype: torch.dtype, device: torch.device, with_projectors: bool) -> AceStepTransformer:
         """The network that is trained."""
+
+    def codec_notices(self, codec: MusicCodec) -> tuple[str, ...]:
+        """What a user should know about the codec's files."""
+
+    def lora_spec(self, config: Config) -> LoraSpec:
+        """The adapter that a configuration asks for: its targets are this family's module names."""
 
     def conditions(self, batch: Batch) -> ConditionInputs:
         """What a batch conditions on."""
@@ -40,12 +74,45 @@ class ModelFamily(Protocol):
     def loss(self, model: nn.Module, batch: Batch, *, sigmas: Tensor, ssl_weight: float) -> LossTerms:
         """One prediction against its target."""
 
+    def sampling_settings(self, config: Config, model: AceStepTransformer) -> SamplingSettings:
+        """How the test clips of a configuration are sampled, as far as the model can."""
+
+    def generate_clip(
+        self,
+        model: AceStepTransformer,
+        codec: MusicCodec,
+        tokenizer: LyricTokenizer,
+        *,
+        prompt: str,
+        text_states: Tensor,
+        lyrics: str,
+        seconds: float,
+        seed: int,
+        settings: SamplingSettings,
+        device: torch.device,
+        on_step: OnStep | None = None,
+    ) -> NDArray[np.float32]:
+        """One clip, (2, samples) float32 at `engine.model.card.SAMPLE_RATE`."""
+
 
 @dataclass(frozen=True)
 class AceStepV1:
     """ACE-Step v1 3.5B (spec ace-step-v1.md)."""
 
     checkpoint: Checkpoint
+
+    @property
+    def ssl_names(self) -> tuple[str, ...]:
+        """MERT and mHuBERT, as the checkpoint's configuration names them (section 9.5)."""
+        return read_transformer_config(self.checkpoint.transformer).ssl_names
+
+    def audio_encoder_id(self, *, dtype: str) -> str:
+        """Of the DCAE's weights and the mel settings."""
+        return codec_fingerprint(self.checkpoint.dcae, self.checkpoint.vocoder, dtype=dtype)
+
+    def text_encoder_id(self, *, dtype: str, max_length: int) -> str:
+        """Of UMT5's weights and its tokenizer."""
+        return text_fingerprint(self.checkpoint.text_encoder, dtype=dtype, max_length=max_length)
 
     def load_codec(self, *, dtype: torch.dtype, device: torch.device) -> MusicCodec:
         """The DCAE and its vocoder (section 6)."""
@@ -55,9 +122,18 @@ class AceStepV1:
         """UMT5 (section 7)."""
         return load_text_encoder(self.checkpoint, dtype=dtype, device=device, max_length=max_length)
 
-    def load_model(self, *, dtype: torch.dtype, device: torch.device, with_projectors: bool) -> nn.Module:
+    def load_model(self, *, dtype: torch.dtype, device: torch.device, with_projectors: bool) -> AceStepTransformer:
         """The DiT (section 2)."""
         return load_transformer(self.checkpoint, dtype=dtype, device=device, with_projectors=with_projectors)
+
+    def codec_notices(self, codec: MusicCodec) -> tuple[str, ...]:
+        """Where its files differ from the released model's; a small test checkpoint has its own, so none there."""
+        is_released = read_transformer_config(self.checkpoint.transformer) == real_config()
+        return codec.notices if is_released else ()
+
+    def lora_spec(self, config: Config) -> LoraSpec:
+        """``acestep_lora_target`` or the module names themselves (section 10)."""
+        return lora_spec(config)
 
     def conditions(self, batch: Batch) -> ConditionInputs:
         """Text states and lyric tokens; the speaker is always zero in training from files (section 9.1)."""
@@ -83,4 +159,46 @@ class AceStepV1:
             ssl_weight=ssl_weight,
             padding="valid",
             pack=True,
+        )
+
+    def sampling_settings(self, config: Config, model: AceStepTransformer) -> SamplingSettings:
+        """ERG (section 11.2) is left out where the model has fewer layers than it names."""
+        has_erg = erg_supported(model)
+        return SamplingSettings(
+            num_steps=config.validation_num_inference_steps,
+            guidance_scale=config.validation_guidance,
+            use_erg_tag=False,  # the text comes from the cache, where its weakened form is not kept
+            use_erg_lyric=config.validation_use_erg_lyric and has_erg,
+            use_erg_diffusion=config.validation_use_erg_diffusion and has_erg,
+        )
+
+    def generate_clip(
+        self,
+        model: AceStepTransformer,
+        codec: MusicCodec,
+        tokenizer: LyricTokenizer,
+        *,
+        prompt: str,
+        text_states: Tensor,
+        lyrics: str,
+        seconds: float,
+        seed: int,
+        settings: SamplingSettings,
+        device: torch.device,
+        on_step: OnStep | None = None,
+    ) -> NDArray[np.float32]:
+        """The sampler (section 11.3) on text states from the cache: the text encoder need not be in memory."""
+        return generate_clip(
+            model,
+            codec,
+            None,
+            tokenizer,
+            prompt=prompt,
+            text_states=text_states,
+            lyrics=lyrics,
+            seconds=seconds,
+            seed=seed,
+            settings=settings,
+            device=device,
+            on_step=on_step,
         )

@@ -17,7 +17,7 @@ from engine.contract.events import ModelLoaded, Plan, RunStarted
 from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir, checkpoint_step
 from engine.hardware.host import disk_free_bytes, num_cores
-from engine.model.family import AceStepV1
+from engine.model.family import ModelFamily
 from engine.planning.facts import DataFacts, DeviceFacts
 from engine.planning.plan import make_plan
 from engine.planning.sizes import read_sizes
@@ -38,7 +38,7 @@ class Run:
 
     run_dir: RunDir
     config: Config
-    family: AceStepV1
+    family: ModelFamily
     device: torch.device
     emitter: Emitter
     inbox: Inbox
@@ -107,7 +107,7 @@ def with_ssl_features(run: Run, caches: Caches, songs: Songs) -> tuple[Caches, f
     if wanted == 0:
         return caches, 0.0
     clips = [clip for entry in songs.entries for clip in entry.clips]
-    num_featured = sum(caches.featured.is_whole(clip) for clip in clips) if wanted else 0
+    num_featured = sum(caches.featured.is_whole(clip) for clip in clips)
     if num_featured == len(clips):
         return caches.with_ssl(), float(wanted)
     lost = "no MERT and mHuBERT features" if not num_featured else f"features of {num_featured} of {len(clips)} clips"

@@ -19,7 +19,6 @@ from engine.batches.reader import Draws, SampleReader
 from engine.batches.sampler import GroupSampler, Pool
 from engine.cache.audio_latents import AudioLatents
 from engine.cache.build import CacheIndex, build_cache
-from engine.cache.key import codec_fingerprint, text_fingerprint
 from engine.cache.repair import Repair
 from engine.cache.store import CacheStore
 from engine.cache.text_states import TextStates
@@ -178,11 +177,8 @@ def open_caches(config: Config, backends: Backends, family: ModelFamily) -> Cach
         text_folder=backends.text_cache_dir or root / "text" / "ace_step",
         audio_folders=own,
     )
-    checkpoint = family.checkpoint
-    audio_id = codec_fingerprint(checkpoint.dcae, checkpoint.vocoder, dtype=config.vae_dtype)
-    text_id = text_fingerprint(
-        checkpoint.text_encoder, dtype=config.mixed_precision, max_length=config.tokenizer_max_length
-    )
+    audio_id = family.audio_encoder_id(dtype=config.vae_dtype)
+    text_id = family.text_encoder_id(dtype=config.mixed_precision, max_length=config.tokenizer_max_length)
     audio = AudioLatents(store, encoder_id=audio_id)
     return Caches(
         audio=audio,

@@ -14,7 +14,7 @@ from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir, checkpoint_step
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.family import AceStepV1
-from engine.model.load import read_transformer_config, resolve_checkpoint
+from engine.model.load import resolve_checkpoint
 from engine.model.tiny import write_tiny_checkpoint
 from engine.objective.timesteps import sigma_table
 from engine.telemetry.emitter import Emitter
@@ -164,7 +164,7 @@ def load(
     config, family, device = run.config, run.family, run.device
     tokenizer = LyricTokenizer(config.lyrics_language_detection)
     caches, ssl_weight = with_ssl_features(run, caches, songs)
-    ssl_names = read_transformer_config(family.checkpoint.transformer).ssl_names if ssl_weight else ()
+    ssl_names = family.ssl_names if ssl_weight else ()
     reader = sample_reader(caches, tokenizer, config=config, family=family, reporter=run.reporter, ssl_names=ssl_names)
     stream = sample_stream(songs, backends, reader, config=config, device=device)
     warn_of_repeats(run, stream)

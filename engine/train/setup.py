@@ -13,14 +13,11 @@ from engine.contract.events import RunWarning
 from engine.contract.run_dir import RunDir
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.memory.recompute import set_recompute
-from engine.model.adapters import LoraSpec, add_lora, lora_spec
-from engine.model.card import real_config
+from engine.model.adapters import LoraSpec, add_lora
 from engine.model.family import ModelFamily
 from engine.model.transformer import AceStepTransformer
 from engine.optim.build import build_optimizer
 from engine.optim.schedule import build_schedule
-from engine.sampling.erg import erg_supported
-from engine.sampling.sampler import SamplingSettings
 from engine.telemetry.emitter import Emitter
 from engine.train.device import base_dtype
 from engine.train.state import TrainState
@@ -53,7 +50,7 @@ def build_model(
     spec = None
     weights: TrainedWeights
     if config.model_type == "lora":
-        spec = lora_spec(config)
+        spec = family.lora_spec(config)
         add_lora(model, spec, seed=config.seed)
         weights = LoraWeights(model, spec, base_model=config.pretrained_model_name_or_path)
     else:
@@ -104,23 +101,16 @@ def build_clips(
         for caption in clip_captions(config)
     ]
     wants_erg = config.validation_use_erg_lyric or config.validation_use_erg_diffusion
-    has_erg = erg_supported(model)
-    if prompts and wants_erg and not has_erg:
+    settings = family.sampling_settings(config, model)
+    if prompts and wants_erg and not settings.uses_erg:
         message = "test clips are made without entropy-rectified guidance: the model has fewer layers than it needs"
         emitter.emit(RunWarning(code="no_erg", message=message))
-    settings = SamplingSettings(
-        num_steps=config.validation_num_inference_steps,
-        guidance_scale=config.validation_guidance,
-        use_erg_tag=False,  # the text comes from the cache, where its weakened form is not kept
-        use_erg_lyric=config.validation_use_erg_lyric and has_erg,
-        use_erg_diffusion=config.validation_use_erg_diffusion and has_erg,
-    )
     codec = family.load_codec(dtype=torch.float32, device=torch.device("cpu")) if prompts else None
-    # What is expected of the codec's files is the released model's; a small test checkpoint has its own.
-    if codec is not None and model.config == real_config():
-        for notice in codec.notices:
+    if codec is not None:
+        for notice in family.codec_notices(codec):
             emitter.emit(RunWarning(code="codec", message=notice))
     return ClipMaker(
+        family=family,
         prompts=prompts,
         settings=settings,
         codec=codec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,8 @@ from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import SAMPLE_RATE
 from engine.model.family import ModelFamily
-from engine.sampling.generate import clip_verdict, generate_clip
+from engine.model.transformer import AceStepTransformer
+from engine.sampling.generate import clip_verdict
 from engine.sampling.sampler import SamplingSettings
 from engine.telemetry.emitter import Emitter
 from engine.train.device import release_memory
@@ -115,6 +117,7 @@ class ClipPrompt:
 class ClipMaker:
     """Makes the test clips and their sidecars; the codec waits in host memory in between."""
 
+    family: ModelFamily
     prompts: Sequence[ClipPrompt]
     settings: SamplingSettings
     codec: MusicCodec | None
@@ -124,7 +127,7 @@ class ClipMaker:
     device: torch.device
     emitter: Emitter
 
-    def make(self, model: nn.Module, *, step: int, should_stop: Callable[[], bool] = never) -> int:
+    def make(self, model: AceStepTransformer, *, step: int, should_stop: Callable[[], bool] = never) -> int:
         """Make every clip of a step and return how many were made; a failing one becomes a warning.
 
         Raises:
@@ -144,16 +147,17 @@ class ClipMaker:
                 self.emitter.emit(RunWarning(code="clip_failed", message=message))
         return made
 
-    def _make_one(self, model: nn.Module, prompt: ClipPrompt, step: int, should_stop: Callable[[], bool]) -> None:
+    def _make_one(
+        self, model: AceStepTransformer, prompt: ClipPrompt, step: int, should_stop: Callable[[], bool]
+    ) -> None:
         assert self.codec is not None
         started = time.monotonic()
         self.codec.to(self.device)
         try:
             with evaluation(model), precision_context(self.config, self.device):
-                audio = generate_clip(
+                audio = self.family.generate_clip(
                     model,
                     self.codec,
-                    None,
                     self.tokenizer,
                     prompt=prompt.prompt,
                     text_states=prompt.text_states,
@@ -184,8 +188,6 @@ class ClipMaker:
         return report
 
     def _save(self, audio: np.ndarray, prompt: ClipPrompt, *, step: int, took_s: float) -> None:
-        import io
-
         path = self.run_dir.validation / f"step_{step}_{prompt.name}.wav"
         verdict = clip_verdict(audio)
         buffer = io.BytesIO()

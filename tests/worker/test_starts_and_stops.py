@@ -7,6 +7,7 @@ import json
 from safetensors.torch import load_file
 
 from engine.contract import control
+from engine.model import family
 from engine.train import validate
 from tests.worker.conftest import Workshop, events
 
@@ -56,7 +57,7 @@ def test_stop_while_measuring_before_the_first_step(workshop: Workshop, monkeypa
 
 def test_stop_while_a_clip_is_made_saves_the_step_and_drops_the_clip(workshop: Workshop, monkeypatch):
     run_dir = workshop.run_dir(validation_prompt="a bell", validation_step_interval=2, validation_split=0.2)
-    monkeypatch.setattr(validate, "generate_clip", sending_stop(run_dir, validate.generate_clip))
+    monkeypatch.setattr(family, "generate_clip", sending_stop(run_dir, family.generate_clip))
     assert workshop.train(run_dir) == 130
     assert [event["path"] for event in events(run_dir, "checkpoint_saved")] == ["checkpoint-2"]
     assert not list(run_dir.validation.glob("*")) and not events(run_dir, "sample_saved")

@@ -171,12 +171,12 @@ def test_a_file_where_the_cache_should_be_is_a_disk_error(workshop: Workshop, tm
 
 
 def test_a_failing_clip_never_stops_training(workshop: Workshop, monkeypatch):
-    from engine.train import validate
+    from engine.model import family
 
     def fail(*arguments, **keywords):
         raise RuntimeError("the sampler fell over")
 
-    monkeypatch.setattr(validate, "generate_clip", fail)
+    monkeypatch.setattr(family, "generate_clip", fail)
     run_dir = workshop.run_dir(validation_prompt="a bell", validation_step_interval=2, max_train_steps=2)
     assert workshop.train(run_dir) == 0
     (warning,) = [event for event in events(run_dir, "warning") if event["code"] == "clip_failed"]
