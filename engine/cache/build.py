@@ -94,17 +94,15 @@ def build_cache(
         report=on_progress,
     )
     num_reused = progress.done
-    if missing_captions:
-        finished = text.encode(
-            missing_captions,
-            load_text_encoder(),
-            batch_size=text_encoder_batch_size,
-            on_encoded=lambda caption: progress.advance(caption or "(empty caption)", 0.0),
-            should_stop=should_stop,
-        )
-        if not finished:
-            raise _stopped(progress)
-    failed = _encode_missing(
+    _encode_captions(
+        missing_captions,
+        text=text,
+        load_text_encoder=load_text_encoder,
+        progress=progress,
+        should_stop=should_stop,
+        batch_size=text_encoder_batch_size,
+    )
+    failed = _encode_clips(
         missing_clips,
         audio=audio,
         load_codec=load_codec,
@@ -149,7 +147,30 @@ def _stopped(progress: _Progress) -> StopRequested:
     )
 
 
-def _encode_missing(
+def _encode_captions(
+    captions: Sequence[str],
+    *,
+    text: TextStates,
+    load_text_encoder: Callable[[], TextEncoder],
+    progress: _Progress,
+    should_stop: Callable[[], bool],
+    batch_size: int,
+) -> None:
+    """Encode and write captions; the encoder lives no longer than this call, the codec needs its memory."""
+    if not captions:
+        return
+    finished = text.encode(
+        captions,
+        load_text_encoder(),
+        batch_size=batch_size,
+        on_encoded=lambda caption: progress.advance(caption or "(empty caption)", 0.0),
+        should_stop=should_stop,
+    )
+    if not finished:
+        raise _stopped(progress)
+
+
+def _encode_clips(
     clips: Sequence[Clip],
     *,
     audio: AudioLatents,
