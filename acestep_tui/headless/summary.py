@@ -44,7 +44,7 @@ def summary_lines(state: RunState, run: RunDir, ending: Ending, *, again: Sequen
     if ending.kind == "left":
         return leaving_lines(state, run)
     if ending.kind != "ended" or state.ended is None:
-        return _broken_lines(state, run, ending, again)
+        return _broken_lines(run, ending, again)
     if state.ended.outcome == "finished":
         planned = f" (planned {fmt.duration(state.plan.seconds)})" if state.plan is not None else ""
         head = f"✓ finished in {fmt.duration(state.ended.seconds)}{planned}"
@@ -132,7 +132,7 @@ def _failed_lines(state: RunState, run: RunDir, ending: Ending, again: Sequence[
     return [*lines, *_aftermath(run, ending, again)]
 
 
-def _broken_lines(state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
+def _broken_lines(run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
     lines = [f"✗ {ending.reason}"]
     if ending.log:
         lines += [f"  the end of {shown(run.worker_log)}:", *(f"    {line}" for line in ending.log)]

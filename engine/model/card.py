@@ -24,11 +24,6 @@ LATENT_SCALE = 0.1786
 """Factor of the shifted encoder output (spec 6.2)."""
 
 
-def latent_frames(duration_s: float) -> int:
-    """Latent frames asked for when ``duration_s`` seconds are generated: 240 s give 2583 (spec 6.2)."""
-    return int(duration_s * CODEC_RATE / 512 / 8)
-
-
 def encoded_frames(num_samples: int, *, sample_rate: int = SAMPLE_RATE) -> int:
     """Frames of the latent tensor that a clip encodes to, the zero padding of the last one included: 60 s give 646."""
     codec_samples = -(-num_samples * CODEC_RATE // sample_rate)

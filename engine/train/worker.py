@@ -93,9 +93,7 @@ def write_identity(run_dir: RunDir, *, argv: list[str]) -> None:
             "host": platform.node(),
             "python": platform.python_version(),
             # From the packages' own records: importing torch takes seconds, in which nobody could see this worker.
-            "versions": {
-                name: _version(name) for name in ("acestep-tui", "torch", "diffusers", "transformers", "peft")
-            },
+            "versions": {name: _version(name) for name in PACKAGES},
             "argv": argv,
             "cwd": str(Path.cwd()),
         },

@@ -7,7 +7,6 @@ from engine.contract.errors import ModelError
 from engine.model.card import (
     TransformerConfig,
     encoded_frames,
-    latent_frames,
     real_config,
     whole_frames,
 )
@@ -61,7 +60,6 @@ def test_a_bad_value_is_named(values: dict[str, object], named: str) -> None:
 def test_the_latent_clock_of_the_specification() -> None:
     assert [encoded_frames(seconds * 48_000) for seconds in (30, 60, 120, 240)] == [323, 646, 1292, 2584]
     assert [whole_frames(seconds * 48_000) for seconds in (30, 60, 120, 240)] == [322, 645, 1291, 2583]
-    assert latent_frames(240) == 2583
     assert encoded_frames(4096, sample_rate=44_100) == whole_frames(4096, sample_rate=44_100) == 1
     assert encoded_frames(4097, sample_rate=44_100) == 2
 
