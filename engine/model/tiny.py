@@ -21,6 +21,7 @@ from torch import Tensor
 
 from engine.contract.errors import ModelError, UserError, as_disk_error, is_disk_failure
 from engine.contract.files import write_json
+from engine.model.autoencoder import EXPECTED_DCAE
 from engine.model.card import LyricEncoderConfig, TransformerConfig
 from engine.model.load import DCAE_FOLDER, TEXT_ENCODER_FOLDER, TRANSFORMER_FOLDER, VOCODER_FOLDER
 from engine.model.parameter_names import checkpoint_shapes
@@ -45,22 +46,12 @@ TINY_TRANSFORMER = TransformerConfig(
 
 TINY_DCAE: dict[str, Any] = {
     "_class_name": "AutoencoderDC",
-    "in_channels": 2,
-    "latent_channels": 8,
+    **EXPECTED_DCAE,
     "attention_head_dim": 8,
-    "encoder_block_types": ["ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"],
-    "decoder_block_types": ["ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"],
     "encoder_block_out_channels": [8, 16, 16, 32],
     "decoder_block_out_channels": [8, 16, 16, 32],
     "encoder_layers_per_block": [1, 1, 1, 1],
     "decoder_layers_per_block": [1, 1, 1, 1],
-    "encoder_qkv_multiscales": [[], [], [5], [5]],
-    "decoder_qkv_multiscales": [[], [], [5], [5]],
-    "downsample_block_type": "Conv",
-    "upsample_block_type": "interpolate",
-    "decoder_norm_types": "rms_norm",
-    "decoder_act_fns": "silu",
-    "scaling_factor": 0.41407,
 }
 
 TINY_VOCODER = VocoderConfig(
