@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import signal
-from pathlib import Path
 
 from acestep_tui.runs.liveness import is_locked, worker_facts
 from engine.contract import control
 from engine.contract.run_dir import RunDir
+from engine.hardware.host import boot_id
 
 
 def send(run: RunDir, kind: str) -> str:
@@ -51,11 +51,3 @@ def kill_worker(run: RunDir, *, pid: int | None = None) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def boot_id() -> str:
-    """The kernel's identifier of this boot; empty where there is none (macOS)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

@@ -43,6 +43,17 @@ def read_host(cgroup: Path = _CGROUP) -> HostReading:
         return HostReading()
 
 
+def boot_id() -> str:
+    """The kernel's identifier of this boot, so that a reused process id is not taken for the same process.
+
+    Empty where there is none (macOS).
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def num_cores() -> int:
     """Cores this process may use (its affinity, not the machine's count)."""
     if sys.platform == "linux":

@@ -29,6 +29,7 @@ from engine.contract.errors import (
 from engine.contract.events import RunEnded
 from engine.contract.files import write_json
 from engine.contract.run_dir import RunDir
+from engine.hardware.host import boot_id
 from engine.telemetry.emitter import Emitter
 from engine.train.inbox import Inbox
 
@@ -71,14 +72,6 @@ def _locked(descriptor: int) -> bool:
         except OSError:
             # No locks on this file system (NFS, Lustre): liveness is judged by the heartbeat there.
             return True
-
-
-def boot_id() -> str:
-    """Identifies this boot, so that a reused process id is not taken for the worker; empty if unknown."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def write_identity(run_dir: RunDir, *, argv: list[str]) -> None:

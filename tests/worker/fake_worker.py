@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from acestep_tui.runs.control import boot_id
 from engine.contract import control, events
 from engine.contract.files import write_json
 from engine.contract.run_dir import GUARD_FILE, RunDir, checkpoint_step
+from engine.hardware.host import boot_id
 
 DEFAULTS: dict[str, Any] = {
     "steps": 6,
