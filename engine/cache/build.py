@@ -17,6 +17,7 @@ from engine.batches.bucket import Clip, Entry
 from engine.cache.audio_latents import AudioLatents, encode_clips, is_silent, load_clip_audio
 from engine.cache.text_states import TextStates
 from engine.contract.errors import DataError, StopRequested
+from engine.contract.files import remove_left_behind
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
 
@@ -88,6 +89,9 @@ def build_cache(
     missing_clips = [clip for clip in clips if not audio.is_whole(clip)]
     num_captions = len(set(captions))
     missing_captions = text.missing(captions)
+    # A preparation killed in the middle of a write left a file aside, next to where its entry is missing.
+    for folder in {audio.path(clip).parent for clip in missing_clips} | ({text.folder} if missing_captions else set()):
+        remove_left_behind(folder)
     progress = _Progress(
         done=len(clips) - len(missing_clips) + num_captions - len(missing_captions),
         total=len(clips) + num_captions,

@@ -27,6 +27,11 @@ class TextStates:
         self._store = store
         self._encoder_id = encoder_id
 
+    @property
+    def folder(self) -> Path:
+        """Where the entries stand."""
+        return self._store.text_folder
+
     def missing(self, captions: Sequence[str]) -> list[str]:
         """Those of ``captions`` without a whole entry, each once, in order (told by the headers alone)."""
         return [caption for caption in dict.fromkeys(captions) if STATES not in shapes(self._path(caption))]

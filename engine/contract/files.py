@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ def write_atomic(path: Path, content: bytes, *, action: str = "writing a file") 
     Raises:
         DiskError: The disk is full or not writable; no partial file is left behind.
     """
-    # The process id keeps two writers of one shared cache apart; the last rename wins with equal content.
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Host and process id keep two writers of one shared cache apart; the last rename wins with equal content.
+    aside = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:
@@ -33,6 +35,25 @@ def write_atomic(path: Path, content: bytes, *, action: str = "writing a file") 
         if is_disk_failure(error):
             raise as_disk_error(error, action=action, path=path) from error
         raise
+
+
+def remove_left_behind(folder: Path) -> None:
+    """Remove what killed `write_atomic` calls left in ``folder``, but nothing of a living process or another host."""
+    name = re.compile(rf"\..+\.{re.escape(platform.node())}-(\d+)\.tmp")
+    for path in folder.glob(".*.tmp"):
+        written_by = name.fullmatch(path.name)
+        if written_by and not _is_running(int(written_by[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def write_json(path: Path, value: Any, *, action: str = "writing a file") -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -233,6 +234,23 @@ def test_two_preparations_of_one_cache_at_once_agree(tmp_path):
     assert whole_entries(tmp_path) == 12
     assert not list((tmp_path / "cache").rglob("*.tmp"))
     assert Preparation(tmp_path / "cache").run(entries_of(songs, duration_interval=0.5), ()).num_reused == 12
+
+
+def test_what_a_killed_preparation_left_aside_is_removed(tmp_path):
+    entries = entries_of(write_songs(tmp_path / "songs", [0.5]))
+    preparation = Preparation(tmp_path / "cache")
+    preparation.run(entries, ())
+    (entry,) = (tmp_path / "cache").rglob("*.safetensors")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    writers = {"dead": f"{platform.node()}-{ended.pid}", "living": f"{platform.node()}-1", "far": f"far-{ended.pid}"}
+    left = {name: entry.with_name(f".{entry.name}.{writer}.tmp") for name, writer in writers.items()}
+    for path in left.values():
+        path.touch()
+    entry.unlink()
+    preparation.run(entries, ())
+    assert entry.exists()
+    assert {name for name, path in left.items() if path.exists()} == {"living", "far"}
 
 
 def test_decoding_threads_are_capped_and_bounded(tmp_path, monkeypatch):
