@@ -52,7 +52,12 @@ def build_model(
     if config.model_type == "lora":
         spec = family.lora_spec(config)
         add_lora(model, spec, seed=config.seed)
-        weights = LoraWeights(model, spec, base_model=config.pretrained_model_name_or_path)
+        weights = LoraWeights(
+            model,
+            spec,
+            base_model=config.pretrained_model_name_or_path,
+            target_preset="custom" if config.peft_lora_target_modules else config.acestep_lora_target,
+        )
     else:
         model.requires_grad_(True)
         weights = FullWeights(model, family.checkpoint)

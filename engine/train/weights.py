@@ -32,14 +32,14 @@ class TrainedWeights(Protocol):
 class LoraWeights:
     """A LoRA adapter in resume form: unfolded, true alpha, canonical keys (exports.md section 1)."""
 
-    def __init__(self, model: AceStepTransformer, spec: LoraSpec, *, base_model: str) -> None:
+    def __init__(self, model: AceStepTransformer, spec: LoraSpec, *, base_model: str, target_preset: str) -> None:
         self._model = model
         self._spec = spec
-        self._base_model = base_model
+        self._header = {"base_model": base_model, "target_preset": target_preset}
 
     def save(self, folder: Path, *, step: int) -> None:
         """Write ``pytorch_lora_weights.safetensors``."""
-        metadata = {"base_model": self._base_model, "global_step": str(step)}
+        metadata = self._header | {"global_step": str(step)}
         write_adapter(folder / ADAPTER_FILE, adapter_state(self._model), spec=self._spec, metadata=metadata)
 
     def load(self, folder: Path) -> None:
