@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.contract.errors import as_disk_error, is_disk_failure
-from engine.contract.events import Event, decode, encode
+from engine.contract.events import Event, RunStarted, Step, decode, encode
 
 
 class Emitter:
@@ -34,12 +34,18 @@ class Emitter:
                 raise as_disk_error(error, action="opening the event log", path=path) from error
             raise
         self._end, self._next_seq = _whole_end(self._descriptor)
+        self._last_step = 0
         os.ftruncate(self._descriptor, self._end)
 
     @property
     def next_seq(self) -> int:
         """The sequence number that the next event gets."""
         return self._next_seq
+
+    @property
+    def last_step(self) -> int:
+        """The step this worker has reached, told or resumed from: what its last event says, however it ends."""
+        return self._last_step
 
     def emit(self, event: Event) -> None:
         """Append one event."""
@@ -58,6 +64,10 @@ class Emitter:
                 raise
             self._end += len(line)
             self._next_seq += 1
+            if isinstance(event, Step):
+                self._last_step = event.step
+            elif isinstance(event, RunStarted):
+                self._last_step = event.resumed_step or 0
 
     def sync(self) -> None:
         """Make everything written so far durable (at checkpoints and at the end)."""

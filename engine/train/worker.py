@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from engine.contract.errors import (
@@ -121,7 +122,8 @@ def run_worker(run_dir: RunDir, *, argv: list[str], work: Callable[[Emitter, Inb
             try:
                 ended = work(emitter, inbox)
             except BaseException as error:
-                ended = ending_of(error, seconds=time.monotonic() - started)
+                ended = ending_of(error, seconds=round(time.monotonic() - started, 1))
+                ended = replace(ended, steps=emitter.last_step)
             inbox.answer("stop_now")
             emitter.emit(ended)
             return ExitCode(ended.exit_code)
