@@ -14,8 +14,9 @@ from engine import __version__
 from engine.contract.backends import load_backends
 from engine.contract.config import Config
 from engine.contract.events import ModelLoaded, Plan, RunStarted
-from engine.contract.files import read_json
+from engine.contract.files import read_json, write_json
 from engine.contract.run_dir import RunDir, checkpoint_step
+from engine.dataset.report import ScanReport
 from engine.hardware.host import disk_free_bytes, num_cores
 from engine.model.family import ModelFamily
 from engine.planning.facts import DataFacts, DeviceFacts
@@ -69,6 +70,28 @@ def say_notices(run_dir: RunDir, config: Config, reporter: Reporter) -> None:
         told = [(notice.code, notice.message) for notice in load_backends(config, base_dir=Path.cwd()).notices]
     for code, message in dict.fromkeys(told):
         reporter.warn(code, message)
+
+
+def record_scan(run_dir: RunDir, report: ScanReport) -> None:
+    """Add what the scan found to origins.json, beside where each value came from.
+
+    Raises:
+        DiskError: The folder cannot be written.
+    """
+    try:
+        origins = dict(read_json(run_dir.origins_json))
+    except (OSError, ValueError, TypeError):
+        return  # started without a front end: the events alone tell the scan
+    origins["scan"] = {
+        "summary": report.summary(),
+        "num_files": report.num_files,
+        "num_songs": len(report.songs),
+        "num_without_lyrics": report.num_without_lyrics,
+        "total_s": round(report.total_s, 1),
+        "formats": report.formats,
+        "left_out": [problem.file for problem in report.left_out],
+    }
+    write_json(run_dir.origins_json, origins, action="writing the summary of the scan")
 
 
 def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) -> None:

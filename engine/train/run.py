@@ -24,6 +24,7 @@ from engine.train.announce import (
     DEMO_MODEL,
     Run,
     announce_plan,
+    record_scan,
     run_started,
     say_loaded,
     say_notices,
@@ -139,6 +140,7 @@ def prepare(run: Run, backends: Backends, *, start_step: int) -> tuple[Songs, Ca
         songs = scan_songs(run.config, backends, reporter=run.reporter, inbox=run.inbox)
         span.done, span.total = len(songs.report.songs), songs.report.num_files
         span.summary = songs.report.summary()
+        record_scan(run.run_dir, songs.report)
     caches = open_caches(run.config, backends, run.family)
     announce_plan(run, songs, caches, start_step=start_step)
     with run.phases.span("cache") as span:

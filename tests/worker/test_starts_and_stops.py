@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from engine.contract import control
+from engine.contract.run_dir import ADAPTER_FILE
 from engine.model import family
 from engine.train import validate
 from tests.worker.conftest import Workshop, events
@@ -64,6 +66,11 @@ def test_stop_while_a_clip_is_made_saves_the_step_and_drops_the_clip(workshop: W
     assert "clip_failed" not in [event["code"] for event in events(run_dir, "warning")]
     # Leaving does not wait for a measurement.
     assert [event["step"] for event in events(run_dir, "validation_loss")] == [0]
+    # The last event says where the run stands, also when it did not finish.
+    assert ended(run_dir)["steps"] == 2
+    control.send(run_dir.control, "stop_now")
+    assert workshop.train(run_dir) == 130
+    assert "scanning" in ended(run_dir)["error"] and ended(run_dir)["steps"] == 2
 
 
 def test_stop_while_measuring_for_a_save_still_saves(workshop: Workshop, monkeypatch):
@@ -90,6 +97,14 @@ def test_the_front_end_s_notices_are_said_again_at_every_start(workshop: Worksho
     assert workshop.train(run_dir) == 0
     said = [event for event in events(run_dir, "warning") if event["code"] == "ignored_setting"]
     assert [event["message"] for event in said] == ["webhook_config has no effect"] * 2
+    # What the scan found stands beside where each value came from, and what the front end wrote is kept.
+    origins = json.loads(run_dir.origins_json.read_text(encoding="utf-8"))
+    assert origins["notices"] == notices
+    scanned = [event["summary"] for event in events(run_dir, "phase_ended") if event["phase"] == "scan"]
+    assert origins["scan"]["summary"] == scanned[-1] and origins["scan"]["num_files"] > 0
+    for file in (run_dir.checkpoint(1) / ADAPTER_FILE, run_dir.path / ADAPTER_FILE):
+        with safe_open(file, "pt") as opened:
+            assert opened.metadata()["target_preset"] == "attn_qkv+linear_qkv"
     kinds = [event["kind"] for event in events(run_dir)]
     assert kinds.index("run_started") == 0 and kinds.index("warning") < kinds.index("phase_started")
 
