@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.contract.errors import ConfigError
 from engine.contract.fields import FOREIGN_PREFIXES, NEGATED_ALIASES, REMOVED_KEYS, SETTINGS, SETTINGS_BY_KEY
+from engine.contract.fields_base import Setting
 from engine.contract.rules import Draft, apply_rules
 from engine.contract.sources import COMMAND_LINE, find_source, parse_overrides, read_object
 from engine.contract.validate import Findings, KeyTable, Notice, Written, check, collect, shown
@@ -119,7 +120,7 @@ def resolve(source: str | Path, overrides: Sequence[str] = (), *, cwd: Path) -> 
     from_flags = collect(parse_overrides(overrides), CONFIG_TABLE, where=COMMAND_LINE, origin="flag", findings=findings)
     written = _one_data_source({**from_file, **from_flags}, findings)
     values = check(CONFIG_TABLE, written, findings)
-    defaults = {setting.key: _named(setting.default, found.name) for setting in SETTINGS}
+    defaults = {setting.key: _default(setting, found.name) for setting in SETTINGS}
     draft = Draft({**defaults, **values}, {key: written[key] for key in values}, findings)
     apply_rules(draft, CONFIG_TABLE, cwd=cwd)
     _locate_data(draft, folder=found.path.parent, cwd=cwd)
@@ -137,8 +138,14 @@ def _short(path: Path, cwd: Path) -> str:
         return str(path)
 
 
-def _named(default: Any, name: str) -> Any:
-    return default.replace("{name}", name) if isinstance(default, str) else default
+def _default(setting: Setting, name: str) -> Any:
+    """The default with the run's name put in; one that has no effect stays as it is declared.
+
+    A frozen config.json may be read again (`--run RUN/config.json`): it must not seem to set what was only filled in.
+    """
+    if setting.status == "works" and isinstance(setting.default, str):
+        return setting.default.replace("{name}", name)
+    return setting.default
 
 
 def _bad_values(errors: list[str]) -> ConfigError:

@@ -190,7 +190,7 @@ def test_the_seeds_own_configuration_parses_and_says_what_is_not_there_yet(tmp_p
     defaults = {key: setting.default for key, setting in SETTINGS_BY_KEY.items()}
     changed = {key for key, value in found.config.items() if value != defaults[key]}
     # All eight keys are accepted; beyond them only what carries the run's name differs from the defaults.
-    assert changed == {"data_backend_config", "output_dir", "tracker_run_name"}
+    assert changed == {"data_backend_config", "output_dir"}
     assert all(found.config[key] == value for key, value in written.items() if key != "base_model_precision")
 
 
@@ -284,3 +284,13 @@ def test_drawn_seeds_are_real_ones(asked):
     drawn = with_drawn_seed(Config.from_dict({"seed": asked}))
     assert 0 < drawn.seed < 2**31
     assert with_drawn_seed(drawn) == drawn
+
+
+def test_a_frozen_configuration_reads_again_without_a_notice(tmp_path):
+    first = resolve("demo", [], cwd=tmp_path)
+    frozen = tmp_path / "run" / "config.json"
+    frozen.parent.mkdir()
+    frozen.write_text(json.dumps(first.config.to_dict()), encoding="utf-8")
+    again = resolve(frozen, [], cwd=tmp_path)
+    assert again.notices == []
+    assert again.config.to_dict() == first.config.to_dict()
