@@ -40,15 +40,15 @@ def finish_lora(trainer: Trainer, spec: LoraSpec, *, base_model: str, probe: Bat
     state, run_dir, emitter = trainer.state, trainer.run_dir, trainer.emitter
     trainer.weights.save(run_dir.path, step=state.step)
 
-    tensors = adapter_state(state.model)
+    tensors, modules = adapter_state(state.model), known_modules(state.model.config)
     path = export_universal(tensors, spec, run_dir.export, base_model=base_model, global_step=state.step)
-    report = verify_universal(path, tensors, spec, known_modules(state.model.config))
+    report = verify_universal(path, tensors, spec, modules)
     batch = probe.to(trainer.device)
     sigma = trainer.sigmas[batch.timestep_index]
     with precision_context(trainer.config, trainer.device):
         comparison = compare_outputs(
             state.model,
-            read_adapter(path, modules=known_modules(state.model.config)),
+            read_adapter(path, modules=modules),
             x_t=interpolate(batch.latents, batch.noise, sigma),
             t=timesteps_of(sigma),
             inputs=trainer.family.conditions(batch),
@@ -80,6 +80,8 @@ def _beats_its_base(trainer: Trainer, notes: dict[str, str]) -> bool:
     """Whether the held-out loss is lower with the adapter than without; both are told."""
     state = trainer.state
     trainer.measure_held_out()  # measured with the last save; again only where nothing had to be saved
+    if trainer.held_out.measured_step != state.step:  # a stop interrupted it: an older loss must not stand in
+        trainer.stop()
     with_adapter = state.heldout_last
     assert with_adapter is not None
     with adapter_disabled(state.model):

@@ -13,7 +13,7 @@ from engine.contract.config import Config
 from engine.contract.errors import ConfigError, ModelError
 from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir
-from engine.train.checkpoint import STATE_FILE, TENSORS_FILE, check_manifest
+from engine.train.checkpoint import MANIFEST_FILE, STATE_FILE, TENSORS_FILE, check_manifest
 from engine.train.state import TrainState, load_optimizer_tensors, load_random_tensors
 from engine.train.weights import TrainedWeights
 
@@ -93,7 +93,7 @@ def load_checkpoint(
     """Restore weights, optimizer, schedule, scaler, counters and random states; return the streams' positions.
 
     Args:
-        folder: A checkpoint that passed `check_manifest`.
+        folder: As `find_checkpoint` gave it: its files are hashed there, once (a full model's are 34 GB).
         state: Built as for a fresh start; changed in place.
         weights: Loads itself.
         config: The wanted configuration; its model type must be the checkpoint's.
@@ -103,7 +103,7 @@ def load_checkpoint(
         ConfigError: The checkpoint is of another model family, type or flavour.
         ModelError: A file cannot be read or does not fit.
     """
-    manifest = check_manifest(folder)
+    manifest = read_json(folder / MANIFEST_FILE)
     for key in ("model_family", "model_type", "model_flavour"):
         if manifest[key] != config[key]:
             raise ConfigError(

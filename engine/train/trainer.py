@@ -45,7 +45,7 @@ class Stream(Protocol):
 
 @dataclass
 class Trainer:
-    """Everything the loop needs; built by `engine.train.setup`.
+    """Everything the loop needs; put together by `engine.train.run.load`.
 
     Attributes:
         saved_step: The newest step that a checkpoint of this run folder holds as the model is now.
