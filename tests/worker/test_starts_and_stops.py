@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from engine.contract import control
 from engine.contract.run_dir import ADAPTER_FILE
 from engine.model import family
-from engine.train import validate
+from engine.train import finish, validate
 from tests.worker.conftest import Workshop, events
 
 
@@ -127,3 +127,13 @@ def test_seq_has_no_gaps_and_every_start_begins_with_run_started(workshop: Works
     assert [event["seq"] for event in events(run_dir)] == list(range(len(events(run_dir))))
     kinds = [event["kind"] for event in events(run_dir)]
     assert kinds[0] == "run_started" and kinds[kinds.index("run_ended") + 1] == "run_started"
+
+
+def test_a_stop_while_the_end_measures_ends_as_stopped(workshop: Workshop, monkeypatch):
+    run_dir = workshop.run_dir(max_train_steps=2)
+    assert workshop.train(run_dir) == 0
+    # Songs kept aside only now: the finished run has no held-out loss yet and measures it at its end.
+    run_dir = workshop.run_dir(max_train_steps=2, validation_split=0.2)
+    monkeypatch.setattr(finish, "_beats_its_base", sending_stop(run_dir, finish._beats_its_base))
+    assert workshop.train(run_dir) == 130
+    assert events(run_dir, "run_ended")[-1]["outcome"] == "stopped"
