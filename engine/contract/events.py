@@ -107,13 +107,34 @@ class FileProblem(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheProgress(Event):
-    """Entries prepared so far: audio entries and text states together."""
+    """Entries prepared so far: audio entries and text states together.
+
+    `part` is what was prepared of `file`: ``sound``, ``captions`` or ``features``; `bytes` is its size on disk.
+    """
 
     kind: ClassVar[str] = "cache_progress"
     done: int
     total: int
     file: str
     audio_s: float = 0.0
+    part: str = ""
+    bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataReady(Event):
+    """The songs as they will be trained, said once after the scan."""
+
+    kind: ClassVar[str] = "data_ready"
+    num_files: int
+    num_train: int
+    num_held_out: int
+    num_left_out: int
+    num_without_lyrics: int
+    num_groups: int
+    total_s: float
+    shortest_s: float
+    longest_s: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +152,11 @@ class ModelLoaded(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step(Event):
-    """One optimizer step. Loss is the mean over its micro-batches."""
+    """One optimizer step. Loss is the mean over its micro-batches.
+
+    `step_s` is the whole step without the waiting for data (`data_s`); of it `forward_s`, `backward_s` and
+    `optimizer_s` are measured, the rest is other work. `files` are the songs of the step.
+    """
 
     kind: ClassVar[str] = "step"
     step: int
@@ -146,6 +171,10 @@ class Step(Event):
     eta_s: float | None = None
     ssl_loss: float | None = None
     bucket: str = ""
+    forward_s: float | None = None
+    backward_s: float | None = None
+    optimizer_s: float | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +190,11 @@ class ValidationLoss(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hardware(Event):
-    """A reading of device and host; unknown is None."""
+    """A reading of device and host; unknown is None. The `gpu_…` and `vram_…` fields are those of the first card.
+
+    `gpus` has one object a card where several train: ``name``, ``used_bytes``, ``total_bytes``, ``percent``,
+    ``celsius``, ``watts``.
+    """
 
     kind: ClassVar[str] = "hardware"
     vram_used_bytes: int | None = None
@@ -171,6 +204,11 @@ class Hardware(Event):
     gpu_percent: float | None = None
     gpu_celsius: float | None = None
     gpu_watts: float | None = None
+    gpu_name: str | None = None
+    gpu_watts_limit: float | None = None
+    gpu_fan_percent: float | None = None
+    gpus: tuple[dict[str, Any], ...] = ()
+    ram_total_bytes: int | None = None
     ram_bytes: int | None = None
     ram_free_bytes: int | None = None
     cpu_percent: float | None = None
@@ -189,7 +227,11 @@ class SampleProgress(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleSaved(Event):
-    """A validation clip and its sidecar JSON are on disk."""
+    """A validation clip and its sidecar JSON are on disk.
+
+    `verdict` is ``ok``, ``silent``, ``clips`` or ``nonfinite``; `envelope` is its loudest sample in each of 64 equal
+    parts (0 to 1), `clipped_share` the share of samples at full scale.
+    """
 
     kind: ClassVar[str] = "sample_saved"
     step: int
@@ -198,6 +240,8 @@ class SampleSaved(Event):
     seconds: float
     took_s: float
     verdict: str = "ok"
+    envelope: tuple[float, ...] = ()
+    clipped_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,6 +279,18 @@ class Proofs(Event):
     resumes: bool | None = None
     is_yours: bool | None = None
     notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownloadProgress(Event):
+    """A model on its way here: bytes of each sub-folder so far, written by the download task of its own folder."""
+
+    kind: ClassVar[str] = "download_progress"
+    model: str
+    done_bytes: int
+    total_bytes: int
+    bytes_per_s: float | None = None
+    parts: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,6 +355,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         ScanProgress,
         FileProblem,
         CacheProgress,
+        DataReady,
         ModelLoaded,
         Step,
         ValidationLoss,
@@ -308,6 +365,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         CheckpointSaved,
         AdapterExported,
         Proofs,
+        DownloadProgress,
         RunWarning,
         Paused,
         CommandDone,
