@@ -12,6 +12,10 @@ SettingType = Literal["int", "float", "bool", "str", "path", "choice", "list", "
 Status = Literal["works", "ignored", "later", "refused"]
 # May the value differ from the frozen one when a run goes on? ask: only with i_know_what_i_am_doing. fixed: never.
 OnResume = Literal["free", "ask", "fixed"]
+WizardStep = Literal["hardware", "model", "dataset", "method", "schedule", "review"]
+# How the arrow keys change a number: by 1; to the double or half; along 1, 2, 5, 10; by a quarter of its size; by 0.05;
+# by 5 s; along the lengths of a piece.
+Stepping = Literal["", "one", "double", "1-2-5", "quarter", "share", "seconds", "pieces"]
 Value = int | float | bool | str | tuple[str, ...] | None
 
 
@@ -24,6 +28,11 @@ class Setting:
     or to the reason why not; ``later_values`` are choices known but not built yet. ``fallback`` is used with a notice
     instead of an invalid value, where the format says so; ``null_value`` is what a written null means when it is not
     simply "not written".
+
+    The rest is for the set-up screens: ``step`` is the page it stands on (empty: its section's), ``main_order`` its
+    place among the at most five fields of that page (0: under "More settings"), ``short`` its label there, ``suits`` a
+    few words that follow an error ("64 suits a voice"), ``value_words`` what a value (``null``, ``true``, a choice) is
+    called, and ``stepping`` how the arrow keys change it.
     """
 
     key: str
@@ -50,17 +59,57 @@ class Setting:
     status: Status = "works"
     status_note: str = ""
     on_resume: OnResume = "free"
+    step: WizardStep | Literal[""] = ""
+    main_order: int = 0
+    short: str = ""
+    suits: str = ""
+    value_words: tuple[tuple[str, str], ...] = ()
+    stepping: Stepping = ""
+
+    @property
+    def working_choices(self) -> tuple[str, ...]:
+        """The choices that do something in this version, as declared."""
+        return tuple(choice for choice in self.choices if choice not in self.later_values)
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether the set-up screens offer it: it works in this version, and there is something to choose."""
+        if self.status != "works":
+            return False
+        return not self.choices or len(self.working_choices) + self.nullable > 1 or self.main_order > 0
+
+    @property
+    def wizard_step(self) -> WizardStep:
+        """The page of the set-up on which it stands."""
+        return self.step or _SECTION_STEPS.get(self.section, "review")
 
     def accepted(self) -> str:
         """The accepted values in words, for error messages and the reference page."""
         text = _ACCEPTED[self.type]
         if self.type == "choice":
-            text = ", ".join(choice for choice in self.choices if choice not in self.later_values)
+            text = ", ".join(self.working_choices)
         elif self.type in ("int", "float"):
             text += _range(self)
             text = ", ".join([text, *self.words])
         return f"{text}, or null" if self.nullable else text
 
+
+# Where a section's settings stand unless they say otherwise; one that is new and not named here comes at the end.
+_SECTION_STEPS: dict[str, WizardStep] = {
+    "Model": "model",
+    "Memory": "hardware",
+    "Data": "dataset",
+    "Cache": "dataset",
+    "Training": "schedule",
+    "Optimizer": "schedule",
+    "Flow and losses": "method",
+    "LoRA": "method",
+    "Average of weights": "method",
+    "Lyrics embedder": "method",
+    "Scheduled sampling": "method",
+    "Test clips": "schedule",
+    "Checkpoints": "schedule",
+}
 
 _ACCEPTED: dict[str, str] = {
     "int": "a whole number",

@@ -36,9 +36,12 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         16,
         _SECTION,
         "Rank",
-        "How much the LoRA can hold: 8 to 16 for a voice or a style, 64 and more for much material.",
+        "How much the LoRA can hold: 16 for a style or a few songs, 64 for a voice, 128 for a new language.",
         minimum=1,
         on_resume="fixed",
+        main_order=2,
+        suits="64 suits a voice",
+        stepping="double",
     ),
     Setting(
         "lora_alpha",
@@ -51,6 +54,8 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         exclusive_minimum=True,
         nullable=True,
         on_resume="fixed",
+        value_words=(("null", "as the rank"),),
+        stepping="double",
     ),
     Setting(
         "lora_dropout",
@@ -62,6 +67,9 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         minimum=0.0,
         maximum=1.0,
         exclusive_maximum=True,
+        main_order=6,
+        suits="0.1 is usual",
+        stepping="share",
     ),
     Setting(
         "lora_use_rslora",
@@ -102,6 +110,13 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         "Attention only, attention and the lyric encoder, or the speaker as well.",
         choices=tuple(LORA_TARGETS),
         on_resume="fixed",
+        main_order=3,
+        short="Where it learns",
+        value_words=(
+            ("attn_qkv", "attention only"),
+            ("attn_qkv+linear_qkv", "attention + lyrics"),
+            ("attn_qkv+linear_qkv+speech_embedder", "attention, lyrics, speaker"),
+        ),
     ),
     Setting(
         "peft_lora_target_modules",
@@ -112,6 +127,7 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         "Names of the model's parts, as a list or a JSON file with one; overrides the previous setting.",
         nullable=True,
         on_resume="fixed",
+        value_words=(("null", "as chosen above"),),
     ),
     Setting("peft_lora_mode", "str", "standard", _SECTION, "Mode", "Other modes of LoRA.", status="refused"),
     Setting(
@@ -142,6 +158,9 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         "A finished LoRA to start from.",
         nullable=True,
         status="later",
+        main_order=5,
+        short="Start from",
+        value_words=(("null", "nothing"),),
     ),
     Setting(
         "init_lora_step",
@@ -238,6 +257,9 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         "Train the part that reads lyrics as well, for a new language for instance.",
         status="later",
         on_resume="fixed",
+        main_order=4,
+        short="Lyric reader",
+        value_words=(("false", "leave as it is"), ("true", "train it too")),
     ),
     Setting(
         "lyrics_embedder_lr",

@@ -31,6 +31,10 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "A small adapter beside the model (lora), or every weight of the model (full).",
         choices=("lora", "full"),
         on_resume="fixed",
+        step="method",
+        main_order=1,
+        short="Train",
+        value_words=(("lora", "a LoRA"), ("full", "the whole model")),
     ),
     Setting(
         "model_flavour",
@@ -52,6 +56,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "Name on the Hugging Face hub, or a folder with ace_step_transformer/, music_dcae_f8c8/, music_vocoder/ and "
         "umt5-base/.",
         on_resume="fixed",
+        main_order=1,
     ),
     Setting(
         "pretrained_transformer_model_name_or_path",
@@ -72,6 +77,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "Branch, tag or commit of the model on the hub.",
         nullable=True,
         on_resume="fixed",
+        value_words=(("null", "the newest"),),
     ),
     Setting(
         "variant",
@@ -119,6 +125,8 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
             ("bf16-mixed", "bf16"),
         ),
         refused_values=(("fp8", "fp8 is not supported"),),
+        step="hardware",
+        value_words=(("no", "fp32"),),
     ),
     Setting(
         "base_model_precision",
@@ -131,6 +139,10 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         on_resume="fixed",
         later_values=tuple(_QUANTISED),
         status_note="keep the model as it is with no_change",
+        step="hardware",
+        main_order=1,
+        short="Model precision",
+        value_words=(("no_change", "as it is ({mixed_precision})"), ("int8-quanto", "int8"), ("int4-quanto", "int4")),
     ),
     Setting(
         "base_model_default_dtype",
@@ -183,6 +195,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "Number format of the codec that turns audio into latents; fp32 is the safest.",
         choices=("fp32", "fp16", "bf16"),
         value_aliases=(("default", "fp32"),),
+        step="hardware",
     ),
     Setting(
         "tokenizer_max_length",
@@ -194,6 +207,8 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         unit="tokens",
         minimum=1,
         maximum=1024,
+        stepping="double",
+        suits="256 is the default",
     ),
     Setting(
         "offload_during_startup",
@@ -232,6 +247,8 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "Compile the model for speed; auto does it where it pays.",
         choices=("auto", "on", "off"),
         later_values=("on",),
+        main_order=5,
+        value_words=(("auto", "automatic"), ("on", "yes"), ("off", "no")),
     ),
     Setting(
         "musubi_blocks_to_swap",

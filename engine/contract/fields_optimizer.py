@@ -78,6 +78,8 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         maximum=1.0,
         exclusive_maximum=True,
         nullable=True,
+        value_words=(("null", "as Adam's"),),
+        stepping="share",
     ),
     Setting(
         "optimizer_beta2",
@@ -90,6 +92,8 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         maximum=1.0,
         exclusive_maximum=True,
         nullable=True,
+        value_words=(("null", "as Adam's"),),
+        stepping="share",
     ),
     Setting(
         "adam_beta1",
@@ -101,6 +105,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         minimum=0.0,
         maximum=1.0,
         exclusive_maximum=True,
+        stepping="share",
     ),
     Setting(
         "adam_beta2",
@@ -112,6 +117,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         minimum=0.0,
         maximum=1.0,
         exclusive_maximum=True,
+        stepping="share",
     ),
     Setting(
         "adam_weight_decay",
@@ -121,6 +127,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "Weight decay",
         "How strongly the trained weights are pulled towards zero.",
         minimum=0.0,
+        stepping="1-2-5",
     ),
     Setting(
         "adam_epsilon",
@@ -130,6 +137,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "Adam's epsilon",
         "A small number that keeps Adam from dividing by zero.",
         minimum=0.0,
+        stepping="1-2-5",
     ),
     Setting(
         "lr_scheduler",
@@ -150,6 +158,8 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "The learning rate rises from zero during the first so many steps.",
         unit="steps",
         minimum=0,
+        suits="100 is usual",
+        stepping="quarter",
     ),
     Setting(
         "lr_num_cycles",
@@ -169,6 +179,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "Shape of the polynomial curve.",
         minimum=0.0,
         exclusive_minimum=True,
+        stepping="share",
     ),
     Setting(
         "lr_end",
@@ -179,6 +190,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "Curves that fall end here.",
         minimum=0.0,
         maximum=1.0,
+        stepping="1-2-5",
     ),
     Setting(
         "lr_scale",
@@ -205,6 +217,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "Moves training towards noisier moments; the model was made with 3.",
         minimum=0.0,
         exclusive_minimum=True,
+        suits="the model was made with 3",
     ),
     Setting(
         "flow_schedule_auto_shift",
@@ -222,6 +235,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         _FLOW,
         "Centre of the moments",
         "Which moments of the noise are practised most: below 0 noisier ones, above 0 cleaner ones.",
+        stepping="share",
     ),
     Setting(
         "logit_std",
@@ -232,6 +246,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "How widely the practised moments are spread.",
         minimum=0.0,
         exclusive_minimum=True,
+        stepping="share",
     ),
     Setting(
         "flow_cubic_schedule_weights",
@@ -270,6 +285,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "Weight of musical features",
         "How much the likeness of musical features counts beside the sound itself; 0 leaves them out.",
         minimum=0.0,
+        stepping="share",
     ),
     Setting(
         "ssl_models",
@@ -319,6 +335,9 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "So often a song is learned without its caption, so that the LoRA also works with short prompts.",
         minimum=0.0,
         maximum=1.0,
+        main_order=7,
+        suits="0.1 is usual",
+        stepping="share",
     ),
     Setting(
         "noise_offset",

@@ -29,6 +29,8 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "What the training is for; kept as a record, the values it stands for are written besides.",
         choices=("voice", "style", "instrumental", "language"),
         nullable=True,
+        step="method",
+        main_order=-1,
     ),
     Setting(
         "output_dir",
@@ -37,6 +39,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Run folder",
         "Everything of a run goes here: checkpoints, clips, events and the finished LoRA.",
+        main_order=1,
     ),
     Setting(
         "logging_dir",
@@ -56,6 +59,8 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Cache folder",
         "Prepared songs and captions are kept here and shared by all runs; by default in the user's cache folder.",
         nullable=True,
+        step="dataset",
+        value_words=(("null", "your cache folder"),),
     ),
     Setting(
         "cache_dir_text",
@@ -65,6 +70,8 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Cache folder for captions",
         "Another place for prepared captions; by default inside the cache folder.",
         nullable=True,
+        step="dataset",
+        value_words=(("null", "in the cache folder"),),
     ),
     Setting(
         "cache_dir_vae",
@@ -74,6 +81,8 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Cache folder for songs",
         "Another place for prepared songs, for data sets that set none; by default inside the cache folder.",
         nullable=True,
+        step="dataset",
+        value_words=(("null", "in the cache folder"),),
     ),
     Setting(
         "seed",
@@ -187,6 +196,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         unit="steps",
         minimum=0,
         aliases=("checkpoint_step_interval",),
+        stepping="quarter",
     ),
     Setting(
         "checkpoint_epoch_interval",
@@ -209,6 +219,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Save the state at least this often; 0 switches it off.",
         unit="min",
         minimum=0,
+        stepping="quarter",
     ),
     Setting(
         "checkpoints_total_limit",
@@ -229,6 +240,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Extra saves in between that replace each other; 0 switches them off.",
         unit="steps",
         minimum=0,
+        stepping="quarter",
     ),
     Setting(
         "checkpoints_rolling_total_limit",
@@ -257,6 +269,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Go on from",
         "latest goes on from the newest checkpoint of the run folder; a name or path from that one; empty: start new.",
         empty_ok=True,
+        step="review",
     ),
     Setting(
         "delete_invalid_checkpoints",
@@ -274,6 +287,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Checkpoints",
         "Resume in spite of changes",
         "Allow going on although a value changed that should not, such as the batch size.",
+        step="review",
     ),
     Setting(
         "disk_low_threshold",

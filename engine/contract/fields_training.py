@@ -16,6 +16,11 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "How many songs are learned from at the same time; more needs more memory.",
         minimum=1,
         on_resume="ask",
+        step="hardware",
+        main_order=3,
+        short="Songs at once",
+        suits="1 always works",
+        stepping="double",
     ),
     Setting(
         "gradient_accumulation_steps",
@@ -26,6 +31,10 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "How many batches are put together to one step; a larger batch without more memory.",
         minimum=1,
         on_resume="ask",
+        main_order=2,
+        short="Songs per step",
+        suits="1 is usual",
+        stepping="double",
     ),
     Setting(
         "learning_rate",
@@ -36,6 +45,9 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "How far each step moves; too high breaks the sound, too low learns nothing.",
         minimum=0.0,
         maximum=1.0,
+        main_order=3,
+        suits="0.0001 is usual",
+        stepping="1-2-5",
     ),
     Setting(
         "max_train_steps",
@@ -46,6 +58,9 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "The training ends after so many steps; 0 takes the length from num_train_epochs.",
         unit="steps",
         minimum=0,
+        main_order=1,
+        suits="2,000 suits an album",
+        stepping="quarter",
     ),
     Setting(
         "num_train_epochs",
@@ -56,6 +71,7 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "The training ends after so many passes over all songs; 0 takes the length from max_train_steps.",
         unit="epochs",
         minimum=0,
+        stepping="quarter",
     ),
     Setting(
         "strict_epoch_limit",
@@ -72,6 +88,10 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Compute again instead of keeping",
         "Needs much less memory and a third more time: inner results are computed again when they are needed.",
+        step="hardware",
+        main_order=2,
+        short="Save memory by",
+        value_words=(("true", "recomputing"), ("false", "nothing")),
     ),
     Setting(
         "gradient_checkpointing_interval",
@@ -83,6 +103,8 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         unit="blocks",
         minimum=1,
         nullable=True,
+        step="hardware",
+        value_words=(("null", "each block alone"),),
     ),
     Setting(
         "gradient_checkpointing_backend",
@@ -102,6 +124,8 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "Gradient limit",
         "A gradient larger than this is cut, so that one odd song cannot do harm; 0 switches it off.",
         minimum=0.0,
+        suits="0.5 is usual",
+        stepping="share",
     ),
     Setting(
         "grad_clip_method",
@@ -138,6 +162,7 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "Loading threads",
         "How many threads load prepared songs; 0 loads them in between.",
         minimum=0,
+        step="hardware",
     ),
     Setting(
         "dataloader_prefetch",
@@ -146,6 +171,7 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Load ahead",
         "Keep a number of batches ready; without it two.",
+        step="hardware",
     ),
     Setting(
         "dataloader_prefetch_qlen",
@@ -155,6 +181,7 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "Batches ahead",
         "How many batches are kept ready.",
         minimum=1,
+        step="hardware",
     ),
     Setting(
         "max_workers",
@@ -164,6 +191,8 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "Reading threads",
         "How many threads read files while songs are scanned and prepared; at most four per processor core.",
         minimum=1,
+        step="hardware",
+        stepping="double",
     ),
     Setting(
         "allow_dataset_oversubscription",
@@ -183,5 +212,6 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         minimum=1,
         status="later",
         status_note="one card trains",
+        step="hardware",
     ),
 )

@@ -15,6 +15,9 @@ VALIDATION_SETTINGS: tuple[Setting, ...] = (
         "Prompt",
         "Caption of the test clip; without one no clip is made.",
         nullable=True,
+        main_order=4,
+        short="Test song",
+        value_words=(("null", "none"),),
     ),
     Setting(
         "validation_lyrics",
@@ -25,6 +28,7 @@ VALIDATION_SETTINGS: tuple[Setting, ...] = (
         "Lyrics of the test clip; without them it is an instrumental.",
         nullable=True,
         empty_ok=True,
+        value_words=(("null", "instrumental"),),
     ),
     Setting(
         "validation_audio_duration",
@@ -37,6 +41,8 @@ VALIDATION_SETTINGS: tuple[Setting, ...] = (
         minimum=0.0,
         maximum=240.0,
         exclusive_minimum=True,
+        suits="30 is usual",
+        stepping="seconds",
     ),
     Setting(
         "validation_guidance",
@@ -46,6 +52,7 @@ VALIDATION_SETTINGS: tuple[Setting, ...] = (
         "Guidance",
         "How strictly the clip follows its prompt; 1 means not at all.",
         minimum=1.0,
+        suits="4 is usual",
     ),
     Setting(
         "validation_num_inference_steps",
@@ -56,6 +63,7 @@ VALIDATION_SETTINGS: tuple[Setting, ...] = (
         "More steps make a better clip and take longer.",
         unit="steps",
         minimum=1,
+        suits="30 is usual",
     ),
     Setting(
         "validation_step_interval",
@@ -68,6 +76,10 @@ VALIDATION_SETTINGS: tuple[Setting, ...] = (
         minimum=0,
         aliases=("validation_steps",),
         null_value=0,
+        main_order=5,
+        short="Every",
+        suits="250 is usual",
+        stepping="quarter",
     ),
     Setting(
         "validation_epoch_interval",
@@ -124,6 +136,7 @@ VALIDATION_SETTINGS: tuple[Setting, ...] = (
         minimum=0,
         maximum=2**31 - 1,
         nullable=True,
+        value_words=(("null", "the run's seed"),),
     ),
     Setting(
         "validation_randomize",
