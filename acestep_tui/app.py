@@ -1,0 +1,273 @@
+"""The app: themes, keys that work everywhere, the way from screen to screen. Screens are imported when opened."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.notifications import Notification
+from textual.screen import Screen
+
+from acestep_tui.commands import bindings
+from acestep_tui.settings import Settings, load_settings
+from acestep_tui.themes import DEFAULT_THEME, VARIABLE_DEFAULTS, house_themes
+from acestep_tui.widgets import paint
+
+if TYPE_CHECKING:
+    from acestep_tui.wizard.draft import Draft
+    from engine.contract.run_dir import RunDir
+
+_TOASTS_AT_ONCE = 3
+# kind -> (glyph, Textual's severity, seconds; None = until a key)
+_TOASTS = {
+    "done": ("✓", "information", 4.0),
+    "info": ("●", "information", 4.0),
+    "warning": ("▲", "warning", 10.0),
+    "error": ("✗", "error", None),
+}
+_FOR_EVER_S = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What to open first: home, or the monitor of a run."""
+
+    run: RunDir | None = None
+    is_readonly: bool = False
+
+
+class AceStepApp(App[list[str]]):
+    """acestep-tui on a screen. Returns the lines that the shell prints after it is closed.
+
+    Args:
+        start: What to open first.
+        settings: The user's settings; read from disk when not given.
+        clock: Tells the time (Unix seconds); tests stop it.
+        host: What the header calls this computer.
+    """
+
+    TITLE = "acestep-tui"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
+    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    def __init__(
+        self,
+        start: Start | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+        host: str | None = None,
+    ) -> None:
+        self.settings = settings if settings is not None else load_settings()
+        self.clock = clock
+        self.host = platform.node() if host is None else host
+        self._start = start or Start()
+        super().__init__()
+        for theme in house_themes():
+            self.register_theme(theme)
+        self.settings.on_change = self.apply_setting
+        self._lasting: list[Notification] = []
+
+    # -- looks --
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of ours that a built-in theme lacks."""
+        return VARIABLE_DEFAULTS
+
+    def on_mount(self) -> None:
+        """Put the settings to work and open the first screen."""
+        for key in ("theme", "motion", "glyphs", "density", "keys"):
+            self.apply_setting(key)
+        if self._start.run is not None:
+            self.open_monitor(self._start.run, is_readonly=self._start.is_readonly)
+        else:
+            self.open_home()
+        if self.settings.problem:
+            self.toast("warning", self.settings.problem)
+
+    def apply_setting(self, key: str) -> None:
+        """Make a changed setting visible at once."""
+        if key == "theme":
+            name = self.settings["theme"]
+            self.theme = name if name in self.available_themes else DEFAULT_THEME
+        elif key == "motion":
+            self.animation_level = "full" if self.has_motion else "none"
+        elif key == "glyphs":
+            paint.use_ascii(self.settings["glyphs"] == "ascii" or not _draws_unicode())
+        elif key == "density":
+            self.set_class(self.settings["density"] == "compact", "-compact")
+        elif key == "keys":
+            self.set_keymap(self.settings.keys)
+        if self.settings.problem and self.is_running:
+            self.toast("warning", self.settings.problem)
+
+    @property
+    def has_motion(self) -> bool:
+        """Whether anything may move by itself (screens.md, "Motion")."""
+        chosen = self.settings["motion"]
+        if chosen != "auto":
+            return bool(chosen == "on")
+        return not any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "NO_MOTION"))
+
+    @property
+    def redraw_s(self) -> float:
+        """Seconds between two looks at a running training."""
+        return {2: 0.5, 1: 1.0}.get(self.settings["redraw"], 5.0)
+
+    # -- telling --
+
+    def toast(self, kind: str, *lines: str) -> None:
+        """A note at the lower right: ``done``, ``info``, ``warning`` or ``error`` (stays until a key)."""
+        glyph, severity, seconds = _TOASTS[kind]
+        message = paint.text(f"{glyph} {lines[0]}").plain + "".join(f"\n{paint.text(line).plain}" for line in lines[1:])
+        notification = Notification(message, severity=severity, timeout=seconds or _FOR_EVER_S, markup=False)  # type: ignore[arg-type]
+        self._lasting = [shown for shown in self._lasting if shown in self._notifications]
+        for oldest in self._lasting[: max(0, len(self._lasting) - _TOASTS_AT_ONCE + 1)]:
+            self._unnotify(oldest, refresh=False)
+        self._lasting.append(notification)
+        self._notifications.add(notification)
+        self._refresh_notifications()
+
+    def on_key(self) -> None:
+        """Errors stay until a key is pressed."""
+        errors = [shown for shown in self._lasting if shown.severity == "error"]
+        for shown in errors:
+            self._unnotify(shown)
+        self._lasting = [shown for shown in self._lasting if shown.severity != "error"]
+
+    def copy(self, value: str, what: str) -> None:
+        """Copy through the terminal (OSC 52), which works over SSH, and say so."""
+        self.copy_to_clipboard(value)
+        self.toast("info", f"Copied {what}.")
+
+    # -- from screen to screen --
+
+    def go_to(self, screen: Screen[object]) -> None:
+        """Put a screen in the place of all others."""
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+        if len(self.screen_stack) == 2:
+            self.switch_screen(screen)
+        else:
+            self.push_screen(screen)
+
+    def open_home(self) -> None:
+        """Home."""
+        from acestep_tui.screens.home import HomeScreen
+
+        self.go_to(HomeScreen())
+
+    def open_runs(self) -> None:
+        """The list of runs."""
+        from acestep_tui.screens.runs import RunsScreen
+
+        self.go_to(RunsScreen())
+
+    def open_monitor(self, run: RunDir, *, is_readonly: bool = False) -> None:
+        """One run."""
+        from acestep_tui.screens.monitor import MonitorScreen
+
+        self.go_to(MonitorScreen(run, is_readonly=is_readonly))
+
+    def open_wizard(self, draft: Draft | None = None) -> None:
+        """Set up a run: a new one, or a draft where it was left."""
+        from acestep_tui.screens.wizard import WizardScreen
+
+        self.go_to(WizardScreen(draft))
+
+    def open_preset(self, path: Path) -> None:
+        """Set up a run from a preset or a configuration, opened at the review."""
+        from acestep_tui.screens.wizard import WizardScreen
+
+        self.go_to(WizardScreen.from_preset(path))
+
+    def open_compare(self, runs: Sequence[RunDir]) -> None:
+        """Two or three runs beside each other; escape comes back."""
+        from acestep_tui.screens.compare import CompareScreen
+
+        self.push_screen(CompareScreen(runs))
+
+    def open_doctor(self) -> None:
+        """This computer in full; escape comes back."""
+        from acestep_tui.screens.doctor import DoctorScreen
+
+        self.push_screen(DoctorScreen())
+
+    def action_open_home(self) -> None:
+        """F2."""
+        self.open_home()
+
+    def action_open_runs(self) -> None:
+        """F3."""
+        self.open_runs()
+
+    def action_open_newest(self) -> None:
+        """F4: the run that was started last."""
+        from acestep_tui.runs.registry import known_runs
+
+        runs = known_runs()
+        if runs:
+            self.open_monitor(runs[0])
+        else:
+            self.toast("info", "No runs yet. n on Home sets one up.")
+
+    def action_open_settings(self) -> None:
+        """F5."""
+        from acestep_tui.screens.settings import SettingsScreen
+
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen())
+
+    def action_help(self) -> None:
+        """F1: keys of this screen, words, shell commands."""
+        from acestep_tui.screens.base import HouseScreen
+        from acestep_tui.screens.help import HelpScreen
+
+        screen = self.screen
+        if isinstance(screen, HouseScreen) and not isinstance(screen, HelpScreen):
+            self.push_screen(HelpScreen(screen))
+
+    def action_quit_app(self) -> None:
+        """Close the app; what trains goes on, and the shell says how to come back."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the app with the words of whatever screen is open."""
+        lines: list[str] = []
+        for screen in reversed(self.screen_stack):
+            farewell = getattr(screen, "farewell", None)
+            if farewell is not None:
+                lines = list(farewell())
+                break
+        self.exit(lines)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette: every command that works here, by its sentence, and what belongs to no key."""
+        from acestep_tui.palette import palette_commands
+
+        yield from palette_commands(self, screen)
+
+
+def _draws_unicode() -> bool:
+    """Whether the terminal's encoding carries our symbols."""
+    import locale
+
+    return "utf" in (locale.getpreferredencoding(False) or "").lower()
+
+
+def run_app(start: Start | None = None) -> int:
+    """Open the app and, once it is closed, print what the shell should say; returns the exit code."""
+    app = AceStepApp(start)
+    lines = app.run()
+    for line in lines or ():
+        print(line)
+    return app.return_code or 0

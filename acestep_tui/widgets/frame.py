@@ -1,0 +1,139 @@
+"""The two rows every screen has: what and how on top, the keys that do something now at the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual import events
+from textual.content import Content
+from textual.screen import Screen
+
+from acestep_tui.commands import COMMANDS, Command, by_id, shown_key
+from acestep_tui.widgets.lines import Lines
+from acestep_tui.widgets.paint import ACCENT, MUTED, Part, join, spread, text
+
+WIDE_COLUMNS = 120
+_ORDER = {command.id: place for place, command in enumerate(COMMANDS)}
+
+
+class Header(Lines):
+    """``♪ acestep-tui   night-ferry            ● training   last event 1 s ago``."""
+
+    DEFAULT_CSS = """
+    Header { dock: top; height: 1; background: $panel; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._what: tuple[Part, ...] = ()
+        self._right: Part = ""
+
+    def show(self, what: Sequence[Part], right: Part) -> None:
+        """Say what this screen is about, and at the right how it is."""
+        self._what, self._right = tuple(what), right
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Content]:
+        """The one row."""
+        del height
+        left = join(" ", ("♪ acestep-tui", f"bold {ACCENT}"), *(part for what in self._what for part in ("   ", what)))
+        return [spread(left, join(self._right, " "), width)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key in the footer: where it stands, and what it does when clicked."""
+
+    start: int
+    end: int
+    action: str
+
+
+class Footer(Lines):
+    """``p Pause  s Save  x Stop…        ^p Menu  ? Help``: only keys that do something now, most used first."""
+
+    DEFAULT_CSS = """
+    Footer { dock: bottom; height: 1; background: $panel; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: list[_Key] = []
+
+    def on_mount(self) -> None:
+        """Follow what is bound."""
+        self.screen.bindings_updated_signal.subscribe(self, self._on_bindings)
+
+    def _on_bindings(self, screen: Screen[object]) -> None:
+        del screen
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Content]:
+        """The one row; keys that do not fit are left to help and palette."""
+        del height
+        commands = self._active()
+        right = self._right(commands)
+        room = width - right.cell_length - 3
+        left, keys = text(" "), []
+        for command, key, action in commands:
+            if command.scope == "app":
+                continue
+            word = command.wide if width >= WIDE_COLUMNS and command.wide else self._word(command)
+            if not word or not (command.is_narrow or width >= WIDE_COLUMNS):
+                continue
+            piece = join((key, f"bold {ACCENT}"), " ", (word, MUTED))
+            start = left.cell_length
+            if start + piece.cell_length > room:
+                break
+            keys.append(_Key(start, start + piece.cell_length, action))
+            left += piece + Content("  ")
+        self._keys = [*keys, *self._right_keys(width, commands)]
+        return [spread(left.rstrip(), join(right, " "), width)]
+
+    def _active(self) -> list[tuple[Command, str, str]]:
+        """Commands bound and enabled now, in the table's order, each with its key and action."""
+        found: dict[str, tuple[Command, str, str]] = {}
+        for active in self.screen.active_bindings.values():
+            command = self._named(by_id(active.binding.id or ""))
+            if command is not None and active.enabled and command.id not in found:
+                changed = self.app._keymap.get(command.id)
+                key = shown_key(changed.partition(",")[0]) if changed else command.key_shown
+                namespace = "app." if active.node is self.app else ""
+                found[command.id] = (command, key, f"{namespace}{active.binding.action}")
+        return sorted(found.values(), key=lambda item: _ORDER[item[0].id])
+
+    def _named(self, command: Command | None) -> Command | None:
+        """Enter on a list is called what the screen calls it."""
+        if command is None or command.id != "rows.choose":
+            return command
+        scopes: tuple[str, ...] = getattr(self.screen, "scopes", ())
+        return next((named for scope in scopes if (named := by_id(f"{scope}.choose")) is not None), command)
+
+    def _word(self, command: Command) -> str:
+        """The footer's word; a screen may have another one for its state (Pause, Go on)."""
+        change = getattr(self.screen, "footer_word", None)
+        return change(command) if change is not None else command.word
+
+    def _right(self, commands: Sequence[tuple[Command, str, str]]) -> Content:
+        parts: list[Part] = []
+        for command, key, _ in commands:
+            if command.scope == "app" and command.word:
+                shown = "F1" if command.name == "help" and self.screen.has_class("-typing") else key
+                parts += [(shown, f"bold {ACCENT}"), " ", (command.word, MUTED), "  "]
+        return join(*parts).rstrip()
+
+    def _right_keys(self, width: int, commands: Sequence[tuple[Command, str, str]]) -> list[_Key]:
+        keys, end = [], width - 1
+        for command, key, action in reversed([item for item in commands if item[0].scope == "app" and item[0].word]):
+            start = end - len(key) - 1 - len(command.word)
+            keys.append(_Key(start, end, action))
+            end = start - 2
+        return keys
+
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a key does what the key does."""
+        for key in self._keys:
+            if key.start <= event.x < key.end:
+                await self.screen.run_action(key.action)
+                return
