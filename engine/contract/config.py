@@ -17,7 +17,16 @@ from engine.contract.rules import Draft, apply_rules
 from engine.contract.sources import COMMAND_LINE, find_source, parse_overrides, read_object
 from engine.contract.validate import Findings, KeyTable, Notice, Written, check, collect, shown
 
-__all__ = ["Config", "Notice", "Resolved", "config_differences", "refused_on_resume", "resolve", "with_drawn_seed"]
+__all__ = [
+    "Config",
+    "Notice",
+    "Resolved",
+    "check_values",
+    "config_differences",
+    "refused_on_resume",
+    "resolve",
+    "with_drawn_seed",
+]
 
 CONFIG_TABLE = KeyTable(SETTINGS, negated=NEGATED_ALIASES, removed=REMOVED_KEYS, foreign_prefixes=FOREIGN_PREFIXES)
 _DRAWN_SEEDS = (0, -1)  # the time, or a random one: drawn when a run is made
@@ -118,16 +127,37 @@ def resolve(source: str | Path, overrides: Sequence[str] = (), *, cwd: Path) -> 
         read_object(found.path, where=where), CONFIG_TABLE, where=where, origin=found.origin, findings=findings
     )
     from_flags = collect(parse_overrides(overrides), CONFIG_TABLE, where=COMMAND_LINE, origin="flag", findings=findings)
-    written = _one_data_source({**from_file, **from_flags}, findings)
-    values = check(CONFIG_TABLE, written, findings)
-    defaults = {setting.key: _default(setting, found.name) for setting in SETTINGS}
-    draft = Draft({**defaults, **values}, {key: written[key] for key in values}, findings)
-    apply_rules(draft, CONFIG_TABLE, cwd=cwd)
-    _locate_data(draft, folder=found.path.parent, cwd=cwd)
+    draft = _merged({**from_file, **from_flags}, findings, name=found.name, folder=found.path.parent, cwd=cwd)
     if findings.errors:
         raise _bad_values(findings.errors)
     origins = {key: draft.written[key].origin if key in draft.written else "default" for key in draft.values}
     return Resolved(Config(draft.values), origins, findings.notices, cwd, found.name, found.path)
+
+
+def check_values(values: Mapping[str, Any], *, name: str, where: str, cwd: Path) -> tuple[Config, Findings]:
+    """Check values that stand in no file yet by the same rules as `resolve`; errors are returned, not raised.
+
+    Args:
+        values: By key, as a configuration file would hold them.
+        name: The run's name.
+        where: What the error lines begin with.
+        cwd: Where relative paths start.
+    """
+    findings = Findings()
+    written = collect(values.items(), CONFIG_TABLE, where=where, origin="file", findings=findings)
+    draft = _merged(written, findings, name=name, folder=cwd, cwd=cwd)
+    return Config(draft.values), findings
+
+
+def _merged(layers: dict[str, Written], findings: Findings, *, name: str, folder: Path, cwd: Path) -> Draft:
+    """All values, defaults filled in and rules applied; what is wrong goes to ``findings``."""
+    written = _one_data_source(layers, findings)
+    values = check(CONFIG_TABLE, written, findings)
+    defaults = {setting.key: _default(setting, name) for setting in SETTINGS}
+    draft = Draft({**defaults, **values}, {key: written[key] for key in values}, findings)
+    apply_rules(draft, CONFIG_TABLE, cwd=cwd)
+    _locate_data(draft, folder=folder, cwd=cwd)
+    return draft
 
 
 def _short(path: Path, cwd: Path) -> str:
