@@ -14,14 +14,20 @@ import torch
 from torch import Tensor
 
 from engine.contract.files import write_json
+from engine.contract.model_files import (
+    DCAE_FOLDER,
+    DIFFUSERS_WEIGHTS,
+    TEXT_ENCODER_FOLDER,
+    TRANSFORMER_FOLDER,
+    TRANSFORMERS_WEIGHTS,
+    VOCODER_FOLDER,
+)
 from engine.model.autoencoder import EXPECTED_DCAE
 from engine.model.card import real_config
-from engine.model.load import DCAE_FOLDER, TEXT_ENCODER_FOLDER, TRANSFORMER_FOLDER, VOCODER_FOLDER
 from engine.model.parameter_names import checkpoint_shapes
 from engine.model.tensor_file import write_tensors
 from engine.model.tiny import write_tokenizer
 from engine.model.vocoder import Vocoder, VocoderConfig, checkpoint_tensors
-from engine.model.weights import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS
 
 UMT5_BASE = {
     "architectures": ["UMT5EncoderModel"],

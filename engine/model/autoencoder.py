@@ -11,12 +11,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.errors import ModelError
+from engine.contract.model_files import read_config, weight_files
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
 from engine.model.mel import LogMel, denormalise, normalise
 from engine.model.overlap import overlapped_mel, overlapped_wave
 from engine.model.resample import resample
 from engine.model.vocoder import Vocoder, VocoderConfig, fold_weight_norm
-from engine.model.weights import assign_tensors, read_config, read_tensors, weight_files
+from engine.model.weights import assign_tensors, read_tensors
 from engine.model.windows import in_windows
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +11,24 @@ from torch import Tensor, nn
 
 from engine.contract.errors import ModelError, as_disk_error, is_disk_failure
 from engine.contract.files import write_atomic
+from engine.contract.model_files import (
+    DIFFUSERS_WEIGHTS,
+    HUB_ID,
+    LAYOUT_HINT,
+    SUB_FOLDERS,
+    TEXT_ENCODER_FOLDER,
+    allow_patterns,
+    check_tokenizer,
+    default_weights,
+    read_config,
+    weight_files,
+)
 from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
 from engine.model.card import TransformerConfig
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes, is_projector, unused_shapes
 from engine.model.tensor_file import TensorEntry, TensorReader, read_header, write_tensors
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import AceStepTransformer
-from engine.model.weights import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, read_config, weight_files
-
-TRANSFORMER_FOLDER = "ace_step_transformer"
-DCAE_FOLDER = "music_dcae_f8c8"
-VOCODER_FOLDER = "music_vocoder"
-TEXT_ENCODER_FOLDER = "umt5-base"
-SUB_FOLDERS = (TRANSFORMER_FOLDER, DCAE_FOLDER, VOCODER_FOLDER, TEXT_ENCODER_FOLDER)
-
-_LAYOUT_HINT = f"A checkpoint folder holds {', '.join(f'{name}/' for name in SUB_FOLDERS)} as the hub repository does."
-# Of what a hub repository may hold, all that is read here: no weights in other formats.
-_NEEDED_FILES = ("*.json", "*.safetensors", "*.model")
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +61,24 @@ def resolve_checkpoint(name_or_path: str | Path, *, revision: str | None = None)
         folder = _download(str(name_or_path), revision)
     missing = [name for name in SUB_FOLDERS if not (folder / name).is_dir()]
     if missing:
-        raise ModelError(f"{folder} lacks the sub-folder {', '.join(missing)}", hint=_LAYOUT_HINT)
+        raise ModelError(f"{folder} lacks the sub-folder {', '.join(missing)}", hint=LAYOUT_HINT)
     for name in SUB_FOLDERS:
         read_config(folder / name)
-        default_name = TRANSFORMERS_WEIGHTS if name == TEXT_ENCODER_FOLDER else DIFFUSERS_WEIGHTS
-        for path in weight_files(folder / name, default_name=default_name):
+        for path in weight_files(folder / name, default_name=default_weights(name)):
             read_header(path)
-    text_encoder = folder / TEXT_ENCODER_FOLDER
-    if not any(text_encoder.glob("tokenizer.json")) and not any(text_encoder.glob("*.model")):
-        raise ModelError(
-            f"{text_encoder} has no tokenizer: tokenizer.json is missing",
-            hint="Copy tokenizer.json, tokenizer_config.json and special_tokens_map.json from the hub repository.",
-        )
+    check_tokenizer(folder / TEXT_ENCODER_FOLDER)
     return Checkpoint(folder, *(folder / name for name in SUB_FOLDERS))
 
 
 def _download(name: str, revision: str | None) -> Path:
     """The local snapshot of a hub repository; only what is read of the four sub-folders is fetched."""
-    if not _HUB_ID.fullmatch(name):
-        raise ModelError(f"no folder {name}, and it is not the id of a hub repository (OWNER/NAME)", hint=_LAYOUT_HINT)
+    if not HUB_ID.fullmatch(name):
+        raise ModelError(f"no folder {name}, and it is not the id of a hub repository (OWNER/NAME)", hint=LAYOUT_HINT)
     # Imported here: a folder needs no hub, and the import takes a tenth of a second.
     from huggingface_hub import snapshot_download
 
-    patterns = [f"{sub_folder}/{files}" for sub_folder in SUB_FOLDERS for files in _NEEDED_FILES]
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=allow_patterns()))
     # Any exception: by version the client lets through the classes of several HTTP libraries.
     except Exception as error:
         if is_disk_failure(error):
@@ -99,7 +91,7 @@ def _no_way_to_hub(name: str, error: Exception) -> ModelError:
     return ModelError(
         f"{name} is no folder here and could not be fetched from the hub: {reason}",
         hint="Check the name and the network (and HF_HUB_OFFLINE). Offline: copy the repository from another machine"
-        f" and give its folder. {_LAYOUT_HINT}",
+        f" and give its folder. {LAYOUT_HINT}",
     )
 
 

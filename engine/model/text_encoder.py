@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract.errors import ModelError
+from engine.contract.model_files import TRANSFORMERS_WEIGHTS, read_config, weight_files
 from engine.model.query_scale import scaled_outputs
-from engine.model.weights import TRANSFORMERS_WEIGHTS, assign_tensors, read_config, read_tensors, weight_files
+from engine.model.weights import assign_tensors, read_tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, UMT5EncoderModel

@@ -21,13 +21,19 @@ from torch import Tensor
 
 from engine.contract.errors import ModelError, UserError, as_disk_error, is_disk_failure
 from engine.contract.files import write_json
+from engine.contract.model_files import (
+    DCAE_FOLDER,
+    DIFFUSERS_WEIGHTS,
+    TEXT_ENCODER_FOLDER,
+    TRANSFORMER_FOLDER,
+    TRANSFORMERS_WEIGHTS,
+    VOCODER_FOLDER,
+)
 from engine.model.autoencoder import EXPECTED_DCAE
 from engine.model.card import LyricEncoderConfig, TransformerConfig
-from engine.model.load import DCAE_FOLDER, TEXT_ENCODER_FOLDER, TRANSFORMER_FOLDER, VOCODER_FOLDER
 from engine.model.parameter_names import checkpoint_shapes
 from engine.model.tensor_file import write_tensors
 from engine.model.vocoder import Vocoder, VocoderConfig, checkpoint_tensors
-from engine.model.weights import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS
 
 TINY_TRANSFORMER = TransformerConfig(
     num_layers=3,

@@ -1,63 +1,16 @@
-"""Reading one model folder: its config.json and its safetensors, straight into a module built on the meta device."""
+"""A model folder's safetensors, read straight into a module built on the meta device."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from engine.contract.errors import ModelError
+from engine.contract.model_files import WHOLE_HINT
 from engine.model.tensor_file import TensorReader, read_header
-
-DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
-TRANSFORMERS_WEIGHTS = "model.safetensors"
-
-_WHOLE_HINT = "Download the checkpoint again, or point pretrained_model_name_or_path at a whole copy."
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The config.json of a model folder as plain data.
-
-    Raises:
-        ModelError: The file is missing, unreadable or not a JSON object.
-    """
-    path = folder / "config.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", hint=_WHOLE_HINT) from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{path} is not a JSON object", hint=_WHOLE_HINT)
-    return data
-
-
-def weight_files(folder: Path, *, default_name: str = DIFFUSERS_WEIGHTS) -> tuple[Path, ...]:
-    """The safetensors files of a model folder (spec section 1): the shards of an index, the default name, the only one.
-
-    Raises:
-        ModelError: There is none, or several and no index that says how they belong together.
-    """
-    index = folder / f"{default_name}.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{index} is not a weight index: {error!r}", hint=_WHOLE_HINT) from error
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise ModelError(f"{folder / missing[0]} is missing (listed in {index.name})", hint=_WHOLE_HINT)
-        return tuple(folder / name for name in names)
-    if (folder / default_name).is_file():
-        return (folder / default_name,)
-    found = sorted(folder.glob("*.safetensors"))
-    if len(found) == 1:
-        return (found[0],)
-    what = "no .safetensors file" if not found else f"{len(found)} .safetensors files and no index"
-    raise ModelError(f"{folder} holds {what}; {default_name} is expected", hint=_WHOLE_HINT)
 
 
 def read_tensors(
@@ -103,6 +56,6 @@ def assign_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, so
     if problems:
         raise ModelError(
             f"{source} does not fit its config.json: tensors {'; '.join(problems)}",
-            hint="The weights and config.json beside them must come from the same model. " + _WHOLE_HINT,
+            hint="The weights and config.json beside them must come from the same model. " + WHOLE_HINT,
         )
     module.load_state_dict(dict(tensors), strict=True, assign=True)

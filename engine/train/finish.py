@@ -12,11 +12,12 @@ from engine.batches.collate import Batch
 from engine.contract.errors import as_disk_error, is_disk_failure
 from engine.contract.events import AdapterExported, Proofs, RunWarning, ValidationLoss
 from engine.contract.files import sync_folder
+from engine.contract.model_files import SUB_FOLDERS, TRANSFORMER_FOLDER
 from engine.export.adapter_file import read_adapter
 from engine.export.formats import export_universal
 from engine.export.verify import compare_outputs, verify_universal
 from engine.model.adapters import LoraSpec, adapter_disabled, adapter_state, known_modules
-from engine.model.load import SUB_FOLDERS, TRANSFORMER_FOLDER, Checkpoint, load_transformer, resolve_checkpoint
+from engine.model.load import Checkpoint, load_transformer, resolve_checkpoint
 from engine.objective.flow import interpolate
 from engine.objective.timesteps import timesteps_of
 from engine.train.checkpoint import folder_bytes

@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from engine.contract.model_files import TRANSFORMER_FOLDER
 from engine.contract.run_dir import ADAPTER_FILE
 from engine.export.adapter_file import read_adapter, write_adapter
 from engine.model.adapters import LoraSpec, adapter_state, known_modules, load_adapter_state
-from engine.model.load import TRANSFORMER_FOLDER, Checkpoint, load_transformer, save_transformer
+from engine.model.load import Checkpoint, load_transformer, save_transformer
 from engine.model.transformer import AceStepTransformer
 
 

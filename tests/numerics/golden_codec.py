@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.contract.model_files import DIFFUSERS_WEIGHTS
 from engine.model import mel, resample
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT
 from engine.model.vocoder import Vocoder, VocoderConfig, fold_weight_norm
-from engine.model.weights import DIFFUSERS_WEIGHTS
 from tests.numerics.golden_common import GOLDEN, assert_near, load, load_json, with_prefix
 
 LATENTS = "out.latents_sr"

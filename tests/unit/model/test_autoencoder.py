@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.contract.errors import ExitCode, ModelError
+from engine.contract.model_files import DIFFUSERS_WEIGHTS
 from engine.model import autoencoder
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import FRAME_SAMPLES
 from engine.model.load import Checkpoint
 from engine.model.mel import LogMel
 from engine.model.vocoder import VocoderConfig
-from engine.model.weights import DIFFUSERS_WEIGHTS
 
 Folders = tuple[Path, Path]
 

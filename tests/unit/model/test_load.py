@@ -15,12 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.contract.errors import DiskError, ModelError
-from engine.model import load
+from engine.contract.model_files import DIFFUSERS_WEIGHTS, SUB_FOLDERS, TEXT_ENCODER_FOLDER, TRANSFORMER_FOLDER
 from engine.model.card import real_config
 from engine.model.load import Checkpoint, load_transformer, resolve_checkpoint, save_transformer
 from engine.model.parameter_names import checkpoint_shapes, to_module_state
 from engine.model.tensor_file import read_header, write_tensors
-from engine.model.weights import DIFFUSERS_WEIGHTS
 
 CPU = torch.device("cpu")
 
@@ -32,7 +31,7 @@ def copied(tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 def transformer_weights(folder: Path) -> Path:
-    return folder / load.TRANSFORMER_FOLDER / DIFFUSERS_WEIGHTS
+    return folder / TRANSFORMER_FOLDER / DIFFUSERS_WEIGHTS
 
 
 def load_again(folder: Path) -> torch.nn.Module:
@@ -55,14 +54,14 @@ def test_projectors_are_loaded_only_when_asked(tiny: Checkpoint) -> None:
     assert load_transformer(tiny, dtype=torch.float32, device=CPU).projectors is None
 
 
-@pytest.mark.parametrize("name", load.SUB_FOLDERS)
+@pytest.mark.parametrize("name", SUB_FOLDERS)
 def test_a_missing_sub_folder_is_named(copied: Path, name: str) -> None:
     shutil.rmtree(copied / name)
     with pytest.raises(ModelError, match=f"lacks the sub-folder {name}"):
         resolve_checkpoint(copied)
 
 
-@pytest.mark.parametrize("name", load.SUB_FOLDERS)
+@pytest.mark.parametrize("name", SUB_FOLDERS)
 @pytest.mark.parametrize("file", ["config.json", "*.safetensors"])
 def test_a_missing_file_is_named(copied: Path, name: str, file: str) -> None:
     for path in (copied / name).glob(file):
@@ -72,12 +71,12 @@ def test_a_missing_file_is_named(copied: Path, name: str, file: str) -> None:
 
 
 def test_a_missing_tokenizer_is_named(copied: Path) -> None:
-    (copied / load.TEXT_ENCODER_FOLDER / "tokenizer.json").unlink()
+    (copied / TEXT_ENCODER_FOLDER / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer\.json is missing"):
         resolve_checkpoint(copied)
 
 
-@pytest.mark.parametrize("name", load.SUB_FOLDERS)
+@pytest.mark.parametrize("name", SUB_FOLDERS)
 @pytest.mark.parametrize("damage", ["cut", "header", "empty"])
 def test_a_damaged_file_is_named(copied: Path, name: str, damage: str) -> None:
     (path,) = (copied / name).glob("*.safetensors")
@@ -138,7 +137,7 @@ def test_shards_of_an_index_are_followed(copied: Path) -> None:
 
 
 def test_any_single_weight_file_will_do(copied: Path) -> None:
-    transformer_weights(copied).rename(copied / load.TRANSFORMER_FOLDER / "ace_fp32.safetensors")
+    transformer_weights(copied).rename(copied / TRANSFORMER_FOLDER / "ace_fp32.safetensors")
     assert load_again(copied).dtype is torch.float32
 
 
@@ -171,7 +170,7 @@ def test_offline_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_
     assert caught.value.exit_code == 6
     assert "could not be fetched" in caught.value.message
     assert "Offline: copy the repository" in caught.value.hint
-    assert all(name in caught.value.hint for name in load.SUB_FOLDERS)
+    assert all(name in caught.value.hint for name in SUB_FOLDERS)
 
 
 def test_a_full_disk_while_downloading_is_a_disk_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +197,7 @@ def test_a_saved_transformer_has_every_tensor_and_loads_again(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.5)
-    folder = tmp_path / "checkpoint-10" / load.TRANSFORMER_FOLDER
+    folder = tmp_path / "checkpoint-10" / TRANSFORMER_FOLDER
     save_transformer(model, tiny, folder, dtype=torch.float32)
 
     source, saved = load_file(tiny.transformer / DIFFUSERS_WEIGHTS), load_file(folder / DIFFUSERS_WEIGHTS)

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import UMT5Config, UMT5EncoderModel
 
 from engine.contract.errors import ModelError
+from engine.contract.model_files import TRANSFORMERS_WEIGHTS
 from engine.model.load import Checkpoint
 from engine.model.text_encoder import ERG_LAYERS, TextEncoder
-from engine.model.weights import TRANSFORMERS_WEIGHTS
 
 CAPTIONS = ["a calm piano song", "", "rock, drums, electric guitar, 120 bpm, live", "x"]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from engine.contract.errors import DiskError, ModelError
+from engine.contract.model_files import SUB_FOLDERS
 from engine.model import tiny as tiny_module
 from engine.model.load import (
-    SUB_FOLDERS,
     Checkpoint,
     load_codec,
     load_text_encoder,
