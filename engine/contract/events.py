@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from engine.contract.event_fields import read_fields
+
 EVENT_VERSION = 1
 
 # Phase identifiers in the order they run, each with the word shown to the user.
@@ -379,7 +381,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
 class Record:
     """An event as read from disk: its envelope and its fields as plain data.
 
-    `event` is the typed event, or None when the kind is unknown or lacks fields this version needs.
+    `event` is the typed event, or None when the kind is unknown, lacks fields this version needs, or holds values of
+    another type.
     """
 
     seq: int
@@ -416,19 +419,20 @@ def decode(line: str) -> Record:
         raise ValueError("not an event: an object with seq, t and kind is needed")
     kind = str(data["kind"])
     fields = {key: value for key, value in data.items() if key not in ("v", "seq", "t", "kind")}
-    return Record(seq=int(data["seq"]), t=float(data["t"]), kind=kind, data=fields, event=_typed(kind, fields))
+    try:
+        seq, t = int(data["seq"]), float(data["t"])
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"not an event: {error}") from error
+    if not math.isfinite(t):
+        raise ValueError("not an event: t is no time")
+    return Record(seq=seq, t=t, kind=kind, data=fields, event=_typed(kind, fields))
 
 
 def _typed(kind: str, fields: dict[str, Any]) -> Event | None:
     event_type = EVENT_TYPES.get(kind)
-    if event_type is None:
+    values = None if event_type is None else read_fields(event_type, fields)
+    if event_type is None or values is None:
         return None
-    values = {}
-    nonfinite = fields.get("nonfinite", ())
-    for entry in dataclasses.fields(event_type):
-        if entry.name in fields:
-            value = fields[entry.name]
-            values[entry.name] = math.nan if entry.name in nonfinite else value
     try:
         return event_type(**values)
     except TypeError:
