@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import __version__
+
 if TYPE_CHECKING:
     from engine.contract.config import Config
 
@@ -22,3 +24,13 @@ def cache_root(config: Config | None = None) -> Path:
 def user_cache() -> Path:
     """``$XDG_CACHE_HOME``, or ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def demo_folder(config: Config | None = None) -> Path:
+    """Where the demo's songs and model are kept; another version of the program writes its own."""
+    return cache_root(config) / "demo" / __version__
+
+
+def demo_model(config: Config | None = None) -> Path:
+    """The demo's model, written there at the first start that needs it."""
+    return demo_folder(config) / "tiny-model"

@@ -15,6 +15,7 @@ from engine.contract.backends import load_backends
 from engine.contract.config import Config
 from engine.contract.events import ModelLoaded, Plan, RunStarted
 from engine.contract.files import read_json, write_json
+from engine.contract.model_files import DEMO_MODEL
 from engine.contract.run_dir import RunDir, checkpoint_step
 from engine.dataset.report import ScanReport
 from engine.hardware.host import disk_free_bytes, num_cores
@@ -29,8 +30,6 @@ from engine.train.inbox import Inbox
 from engine.train.phases import Phases
 from engine.train.prepare import Caches, Reporter, SampleStream, Songs
 from engine.train.setup import Built
-
-DEMO_MODEL = "demo:tiny-model"
 
 
 @dataclass

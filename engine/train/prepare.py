@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from engine import __version__
 from engine.batches.bucket import Entry, plan_clips
 from engine.batches.collate import Batch, collate
 from engine.batches.held_out import held_out_groups, split_held_out
@@ -26,7 +25,7 @@ from engine.contract.backends import Backends, LocalBackend
 from engine.contract.config import Config
 from engine.contract.errors import StopRequested
 from engine.contract.events import CacheProgress, FileProblem, RunWarning, ScanProgress
-from engine.contract.paths import cache_root
+from engine.contract.paths import cache_root, demo_folder
 from engine.dataset.report import Problem, ScanReport, Song
 from engine.dataset.scan import scan_backends
 from engine.demo.songs import write_demo_songs
@@ -141,11 +140,6 @@ def data_folder(backend: LocalBackend, config: Config) -> Path:
     if backend.instance_data_dir == DEMO_SONGS:
         return write_demo_songs(demo_folder(config) / "songs")
     return Path(backend.instance_data_dir).expanduser()
-
-
-def demo_folder(config: Config) -> Path:
-    """Where the demo's songs and model are kept; another version of the program writes its own."""
-    return cache_root(config) / "demo" / __version__
 
 
 def held_out_share(config: Config, num_songs: int) -> float:

@@ -11,6 +11,8 @@ from engine.contract.config import Config
 from engine.contract.errors import ConfigError
 from engine.contract.events import Proofs, RunEnded
 from engine.contract.files import read_json
+from engine.contract.model_files import DEMO_MODEL
+from engine.contract.paths import demo_model
 from engine.contract.run_dir import RunDir, checkpoint_step
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.family import AceStepV1
@@ -21,7 +23,6 @@ from engine.telemetry.emitter import Emitter
 from engine.telemetry.hardware import HardwareReader
 from engine.telemetry.heartbeat import HeartbeatThread
 from engine.train.announce import (
-    DEMO_MODEL,
     Run,
     announce_plan,
     record_scan,
@@ -43,7 +44,6 @@ from engine.train.prepare import (
     Reporter,
     SampleStream,
     Songs,
-    demo_folder,
     fill_caches,
     held_out_batches,
     open_caches,
@@ -223,7 +223,7 @@ def _model_path(config: Config) -> str | Path:
     name: str = config.pretrained_model_name_or_path
     if name != DEMO_MODEL:
         return name
-    folder = demo_folder(config) / "tiny-model"
+    folder = demo_model(config)
     return folder if folder.is_dir() else write_tiny_checkpoint(folder)
 
 

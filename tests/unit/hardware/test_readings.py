@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from engine.hardware import gpu, host, mps
-from engine.hardware.gpu import GpuReading, NvidiaGpu, visible_gpu
+from engine.hardware import gpu, host, models, mps
+from engine.hardware.gpu import GpuProcess, GpuReading, NvidiaGpu, list_gpus, visible_gpu
 
 
 class FakeNvml:
@@ -57,8 +59,48 @@ class FakeNvml:
     def nvmlDeviceGetPowerUsage(self, handle):
         return self._answer("power", 182_500)
 
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle):
+        return self._answer("limit", 200_000)
 
-WHOLE = GpuReading(name="RTX 4070", total_bytes=12 << 30, used_bytes=3 << 30, percent=87.0, celsius=63.0, watts=182.5)
+    def nvmlDeviceGetFanSpeed(self, handle):
+        return self._answer("fan", 52)
+
+    def nvmlSystemGetDriverVersion(self):
+        return self._answer("driver", "580.95.05")
+
+    def nvmlSystemGetCudaDriverVersion_v2(self):
+        return self._answer("cuda", 13_010)
+
+    def nvmlDeviceGetCount(self):
+        return self._answer("count", 1)
+
+    def nvmlDeviceGetUUID(self, handle):
+        return self._answer("uuid", "GPU-8f6e")
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle):
+        return self._answer("capability", (8, 9))
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        own = SimpleNamespace(pid=os.getpid(), usedGpuMemory=9 << 30)
+        gone = SimpleNamespace(pid=NO_SUCH_PID, usedGpuMemory=None)
+        return self._answer("computing", [own, gone, SimpleNamespace(pid=os.getppid(), usedGpuMemory=1 << 30)])
+
+    def nvmlDeviceGetGraphicsRunningProcesses(self, handle):
+        return self._answer("drawing", [SimpleNamespace(pid=os.getppid(), usedGpuMemory=3 << 30)])
+
+
+NO_SUCH_PID = 2**22 + 1  # above the largest that Linux gives
+WHOLE = GpuReading(
+    name="RTX 4070",
+    total_bytes=12 << 30,
+    used_bytes=3 << 30,
+    percent=87.0,
+    celsius=63.0,
+    watts=182.5,
+    watts_limit=200.0,
+    fan_percent=52.0,
+)
+READING_FIELDS = [field.name for field in dataclasses.fields(GpuReading)]
 
 
 def test_a_card_is_read():
@@ -79,13 +121,15 @@ def test_a_card_is_read():
         ("load", {"percent"}),
         ("temperature", {"celsius"}),
         ("power", {"watts"}),
-        ("init", set(GpuReading.__slots__)),
-        ("handle", set(GpuReading.__slots__)),
+        ("limit", {"watts_limit"}),
+        ("fan", {"fan_percent"}),
+        ("init", set(READING_FIELDS)),
+        ("handle", set(READING_FIELDS)),
     ],
 )
 def test_what_a_driver_does_not_know_is_none(broken, fields):
     reading = NvidiaGpu(nvml=FakeNvml(broken)).read()
-    for name in GpuReading.__slots__:
+    for name in READING_FIELDS:
         assert getattr(reading, name) == (None if name in fields else getattr(WHOLE, name))
 
 
@@ -119,6 +163,53 @@ def test_a_card_is_found_by_its_uuid():
     driver = FakeNvml()
     assert NvidiaGpu("GPU-8f6e", nvml=driver).read() == WHOLE
     assert driver.opened == ["GPU-8f6e"]
+
+
+def test_all_cards_are_listed_with_what_drives_them_and_who_else_is_on_them():
+    driver = FakeNvml()
+    [card] = list_gpus(nvml=driver)
+    assert {name: getattr(card, name) for name in READING_FIELDS} == dataclasses.asdict(WHOLE)
+    assert (card.index, card.uuid, card.compute_capability) == (0, "GPU-8f6e", (8, 9))
+    assert (card.driver, card.cuda) == ("580.95.05", "13.1")
+    parent, gone = card.processes
+    assert (parent.pid, parent.used_bytes) == (os.getppid(), 3 << 30), "named by both lists, counted once"
+    assert parent.name == psutil.Process(os.getppid()).name()
+    assert gone == GpuProcess(pid=NO_SUCH_PID, name=None, used_bytes=None)
+    assert driver.is_shut
+
+
+@pytest.mark.parametrize(
+    ("broken", "unknown"),
+    [
+        ("driver", {"driver": None}),
+        ("cuda", {"cuda": None}),
+        ("uuid", {"uuid": None}),
+        ("capability", {"compute_capability": None}),
+        ("fan", {"fan_percent": None}),
+    ],
+)
+def test_what_the_driver_does_not_know_of_a_card_is_none(broken, unknown):
+    [whole], [card] = list_gpus(nvml=FakeNvml()), list_gpus(nvml=FakeNvml(broken))
+    assert card == dataclasses.replace(whole, **unknown)
+
+
+def test_a_driver_that_names_no_processes_names_none():
+    [card] = list_gpus(nvml=FakeNvml("computing", "drawing"))
+    assert card.processes == ()
+
+
+@pytest.mark.parametrize("broken", ["init", "count", "handle"])
+def test_without_a_driver_there_are_no_cards(broken):
+    assert list_gpus(nvml=FakeNvml(broken)) == []
+
+
+def test_without_the_library_there_are_no_cards(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert list_gpus() == []
+
+
+def test_this_computers_cards_can_be_listed_whatever_it_has():
+    assert all(card.name is None or card.name for card in list_gpus())
 
 
 def test_the_host_is_read(tmp_path):
@@ -187,6 +278,7 @@ def test_elsewhere_there_is_no_mac_to_read(monkeypatch):
 
 
 def test_importing_the_readings_loads_nothing_heavy():
-    names = [module.__name__ for module in (gpu, host, mps)]
-    code = f"import sys, {', '.join(names)}\nassert not {{'torch', 'psutil', 'pynvml'}} & sys.modules.keys()"
+    names = [module.__name__ for module in (gpu, host, models, mps)]
+    heavy = {"torch", "psutil", "pynvml", "huggingface_hub"}
+    code = f"import sys, {', '.join(names)}\nassert not {heavy!r} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
