@@ -87,7 +87,7 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         True,
         _SECTION,
         "Compute again instead of keeping",
-        "Needs much less memory and a third more time: inner results are computed again when they are needed.",
+        "Needs much less memory and more time: inner results are computed again when they are needed.",
         step="hardware",
         main_order=2,
         short="Save memory by",

@@ -15,8 +15,9 @@ from engine.planning.sizes import ModelSizes
 
 # Sustained multiply-add operations a second: (16-bit formats, fp32). A processor: one core.
 _RATES: dict[DeviceKind, tuple[float, float]] = {"cuda": (90e12, 30e12), "mps": (5e12, 4e12), "cpu": (15e9, 30e9)}
-# One block, forward and backward, cannot be quicker than the launches of its operations.
-_LAUNCH_S: dict[DeviceKind, float] = {"cuda": 2.5e-3, "mps": 4e-3, "cpu": 20e-3}
+# One block, forward and backward, cannot be quicker than the launches of its operations (measured on an H200, not
+# compiled: docs/performance.md); computing it again launches them again.
+_LAUNCH_S: dict[DeviceKind, float] = {"cuda": 6e-3, "mps": 9e-3, "cpu": 20e-3}
 # Beside the blocks: lyric encoder, optimizer, fetching. The processor's values are those of the demo.
 _STEP_S: dict[DeviceKind, float] = {"cuda": 0.03, "mps": 0.05, "cpu": 0.1}
 _ENTRY_S: dict[DeviceKind, float] = {"cuda": 0.05, "mps": 0.1, "cpu": 0.15}  # decode, resample, write one clip
@@ -55,7 +56,8 @@ def estimate_duration(
     forward_s = _forward_flops(sizes, mean_s) / rate
     # Backward: as much again for the inputs' gradients, once more for those of all weights; recomputation: once more.
     passes = 2 + (config.model_type == "full") + bool(config.gradient_checkpointing)
-    micro_s = max(forward_s * passes * config.train_batch_size, launch_s)
+    launches = 2 if config.gradient_checkpointing else 1
+    micro_s = max(forward_s * passes * config.train_batch_size, launch_s * launches)
     step_s = micro_s * config.gradient_accumulation_steps + _STEP_S[device.kind]
 
     clip_forward_s = max(_forward_flops(sizes, config.validation_audio_duration) / rate, launch_s / 3)

@@ -1,0 +1,124 @@
+"""The search for values that suit a device, with the planner as the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine.contract.config import Config
+from engine.contract.fields_base import Setting
+from engine.hardware.machine import Device, Machine
+from engine.planning.facts import DataFacts
+from engine.planning.sizes import ModelSizes
+from engine.planning.vram import GB, estimate_memory, estimate_ram
+
+Verdict = Literal["fits", "tight", "too big"]
+
+WHOLE_SONG_S = 240.0
+PIECES_S = (240.0, 120.0, 60.0, 30.0)
+PRECISIONS = ("no_change", "int8-quanto", "int4-quanto")
+BATCHES = (4, 2, 1)
+FITS_SHARE = 0.9
+"""A tenth of what is free stays free."""
+ROOMY_SHARE = 0.7
+"""More than one song at once only where much room is left: the estimate is one, and other programs come and go."""
+
+_TIGHT_PIECE_S = 60.0  # nothing long where little is left
+_BF16_CAPABILITY = (8, 0)
+_CARD_SIZES_GB = (8, 12, 16, 24, 32, 48, 80, 96, 141)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One point of the search."""
+
+    piece_s: float
+    precision: str
+    batch_size: int
+    recompute: bool
+    number_format: str = "bf16"
+
+    def values(self) -> dict[str, Any]:
+        """The settings that make this choice."""
+        is_whole = self.piece_s >= WHOLE_SONG_S
+        return {
+            "base_model_precision": self.precision,
+            "mixed_precision": self.number_format,
+            "train_batch_size": self.batch_size,
+            "gradient_checkpointing": self.recompute,
+            # Without a limit the model's own counts, and longer songs are cut there.
+            "audio_max_duration_seconds": None if is_whole else self.piece_s,
+            "long_clip": None if is_whole else "pieces",
+        }
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for one device: what it may choose from, and what each choice needs."""
+
+    machine: Machine
+    device: Device
+    sizes: ModelSizes
+    base: Mapping[str, Any]
+    settings: Mapping[str, Setting]
+    number_format: str
+    _needed: dict[Choice, int] = field(default_factory=dict)
+
+    def needs(self, choice: Choice) -> int:
+        """Bytes of the device's memory, estimated."""
+        if choice not in self._needed:
+            config = Config.from_dict({**self.base, **choice.values()})
+            data = DataFacts(clip_s=(choice.piece_s,), bucket_s=(choice.piece_s,), num_captions=1)
+            memory = estimate_memory(config, data=data, sizes=self.sizes, kind=self.device.kind)
+            is_cpu = self.device.kind == "cpu"
+            self._needed[choice] = estimate_ram(memory, kind="cpu", sizes=self.sizes) if is_cpu else memory.peak_bytes
+        return self._needed[choice]
+
+    def best(self) -> tuple[Choice, Verdict | None]:
+        """The first choice that fits, else the first that just fits, else the one that needs least."""
+        free = self.device.free_bytes
+        if free is None:
+            return Choice(60.0, self._precisions()[0], 1, True, self.number_format), None
+        for choice in self.candidates():
+            share = ROOMY_SHARE if choice.batch_size > 1 else FITS_SHARE
+            if self.needs(choice) <= share * free:
+                return choice, "fits"
+        for choice in self.candidates():
+            if choice.piece_s <= _TIGHT_PIECE_S and choice.batch_size == 1 and self.needs(choice) <= free:
+                return choice, "tight"
+        return min(self.candidates(), key=self.needs), "too big"
+
+    def candidates(self) -> Iterator[Choice]:
+        """All choices, the preferred ones first."""
+        for piece_s in self._pieces():
+            for precision in self._precisions():
+                for batch_size in self._batches():
+                    for recompute in (False, True):
+                        yield Choice(piece_s, precision, batch_size, recompute, self.number_format)
+
+    def _pieces(self) -> Sequence[float]:
+        # A processor needs minutes for a step on a whole song.
+        return PIECES_S if self.device.kind != "cpu" else PIECES_S[-1:]
+
+    def _precisions(self) -> Sequence[str]:
+        works = self.settings["base_model_precision"].working_choices
+        # Fewer digits bring nothing where the arithmetic for them is missing.
+        return [name for name in PRECISIONS if name in works] if self.device.kind == "cuda" else PRECISIONS[:1]
+
+    def _batches(self) -> Sequence[int]:
+        return BATCHES if self.device.kind == "cuda" else BATCHES[-1:]
+
+
+def card_for(needed_bytes: int) -> int:
+    """The memory, in GB as cards are sold, of the smallest usual card on which so much fits with room to spare."""
+    wanted = needed_bytes / FITS_SHARE / GB
+    return next((one for one in _CARD_SIZES_GB if one >= wanted), _CARD_SIZES_GB[-1])
+
+
+def number_format_of(device: Device) -> str:
+    """The value of ``mixed_precision`` that a device computes best in."""
+    if device.kind == "cpu":
+        return "no"  # processors are slower in 16 bits than in 32
+    capability = device.card.capability if device.card is not None else None
+    return "fp16" if capability is not None and capability < _BF16_CAPABILITY else "bf16"
