@@ -236,6 +236,14 @@ class AceStepApp(App[list[str]]):
         if isinstance(screen, HouseScreen) and not isinstance(screen, HelpScreen):
             self.push_screen(HelpScreen(screen))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Help has no help."""
+        from acestep_tui.screens.base import HouseScreen
+
+        if action == "help":
+            return isinstance(self.screen, HouseScreen) and bool(self.screen.scopes != ("help",))
+        return super().check_action(action, parameters)
+
     def action_quit_app(self) -> None:
         """Close the app; what trains goes on, and the shell says how to come back."""
         self.leave()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from acestep_tui.headless import streams
 from acestep_tui.headless.options import ATTACH_OPTIONS, RUN_OPTIONS, Options, take_options
 from engine.contract.errors import ConfigError, ExitCode, UserError
+
+if TYPE_CHECKING:
+    from engine.contract.run_dir import RunDir
 
 # SimpleTuner's order of the variables that name an environment.
 _ENV_VARIABLES = ("SIMPLETUNER_ENVIRONMENT", "SIMPLETUNER_ENV", "ENV")
@@ -68,7 +72,7 @@ def _report_bug(error: Exception) -> int:
 
 def _dispatch(arguments: list[str], worker_command: Sequence[str] | None) -> int:
     if not arguments:
-        return _help([], None)
+        return _open_app() if streams.is_screen() else _help([], None)
     if {"--help", "-h"} & set(arguments):
         return _help(arguments, None)
     if arguments[0] in ("--version", "-V"):
@@ -162,7 +166,18 @@ def _attach(arguments: Sequence[str], worker_command: Sequence[str] | None) -> i
     from acestep_tui.headless.attach import attach
 
     options, rest = take_options(arguments, ATTACH_OPTIONS)
-    return attach(_one_run(rest), options)
+    wanted = _one_run(rest)
+    if streams.is_screen() and not (options.plain or options.json or options.once):
+        from acestep_tui.runs.registry import find_run
+
+        return _open_app(find_run(wanted), is_readonly=options.readonly)
+    return attach(wanted, options)
+
+
+def _open_app(run: RunDir | None = None, *, is_readonly: bool = False) -> int:
+    from acestep_tui.app import Start, run_app  # textual: 0.3 s, only when a screen is wanted
+
+    return run_app(Start(run, is_readonly=is_readonly))
 
 
 def _runs(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
@@ -214,7 +229,7 @@ COMMANDS: tuple[Command, ...] = (
         "train", "train env=NAME|FILE [--key=value …]", "train as --run does; finds config/NAME/config.json", _train
     ),
     Command("runs", "runs [--json]", "list all runs and how they are", _runs),
-    Command("attach", "attach [RUN] [--plain|--json] [--once]", "watch a run; leaving never stops it", _attach),
+    Command("attach", "attach [RUN] [--readonly|--plain|--json] [--once]", "watch a run; leaving stops nothing", _attach),
     Command("stop", "stop [RUN]", "finish the step, save, end; the same command goes on later", _control("stop")),
     Command("pause", "pause [RUN]", "stand still after the step under way", _control("pause")),
     Command("resume", "resume [RUN]", "go on after a pause", _control("resume")),

@@ -32,6 +32,7 @@ def short_help(commands: Sequence[Described]) -> Iterable[str]:
     """The page of `--help`, also shown when nothing is typed."""
     yield f"acestep-tui {__version__}: fine-tune the music model ACE-Step v1 on your own songs"
     yield ""
+    yield "  acestep-tui                                 the screens: set up a run step by step, watch it, compare runs"
     yield "  acestep-tui --run demo                      try it: train on a dozen synthesised songs, a few minutes"
     yield "  acestep-tui --run FILE [--key=value …]      train with a configuration (SimpleTuner's config.json works)"
     yield "  acestep-tui --run env=NAME [--key=value …]  train with config/NAME/config.json"

@@ -17,6 +17,7 @@ class Options:
     fresh: bool = False
     foreground: bool = False
     once: bool = False
+    readonly: bool = False
 
 
 HELP: dict[str, str] = {
@@ -27,10 +28,11 @@ HELP: dict[str, str] = {
     "fresh": "start anew: an old run in the same folder is renamed to NAME.1, never deleted",
     "foreground": "keep the worker in this process group (containers, Slurm, systemd)",
     "once": "show what is known now and leave",
+    "readonly": "on the screen: look, but touch nothing",
 }
 
 RUN_OPTIONS = ("json", "quiet", "plain", "yes", "fresh", "foreground")
-ATTACH_OPTIONS = ("json", "plain", "once")
+ATTACH_OPTIONS = ("json", "plain", "once", "readonly")
 
 
 def take_options(arguments: Sequence[str], allowed: Sequence[str]) -> tuple[Options, list[str]]:

@@ -26,6 +26,11 @@ def has_symbols(stream: TextIO) -> bool:
     return True
 
 
+def is_screen() -> bool:
+    """Whether a screen can be opened here: somebody types and looks, on a terminal that can move its cursor."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
 def _is_plain_locale() -> bool:
     """Whether the user says that the terminal shows ASCII alone: Python writes UTF-8 also under LANG=C.
 

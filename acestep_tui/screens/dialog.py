@@ -70,8 +70,9 @@ class Dialog(ModalScreen[str]):
     """
 
     BINDINGS = bindings("dialog")
+    scopes = ("dialog",)
     DEFAULT_CSS = """
-    Dialog { align: center middle; background: $background 60%; }
+    Dialog { align: center middle; }
     Dialog > Vertical {
         width: 62; height: auto; background: $surface; border: round $primary; border-title-style: bold;
         border-title-color: $foreground; padding: 1 0;
@@ -103,7 +104,7 @@ class Dialog(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Text, the field if one must be typed, the answers."""
         with Vertical() as box:
-            box.border_title = Content(f" {self._title} ")
+            box.border_title = Content(self._title)
             yield _Text(self._text)
             if self._confirm:
                 yield Input(placeholder=self._confirm_label, compact=True)

@@ -37,7 +37,9 @@ class Header(Lines):
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The one row."""
         del height
-        left = join(" ", ("♪ acestep-tui", f"bold {ACCENT}"), *(part for what in self._what for part in ("   ", what)))
+        gaps = ["   ", *["  "] * len(self._what)]
+        what = [part for pair in zip(gaps, self._what, strict=False) for part in pair]
+        left = join(" ", ("♪ acestep-tui", f"bold {ACCENT}"), *what)
         return [spread(left, join(self._right, " "), width)]
 
 
@@ -79,7 +81,7 @@ class Footer(Lines):
         for command, key, action in commands:
             if command.scope == "app":
                 continue
-            word = command.wide if width >= WIDE_COLUMNS and command.wide else self._word(command)
+            word = self._word(command, is_wide=width >= WIDE_COLUMNS)
             if not word or not (command.is_narrow or width >= WIDE_COLUMNS):
                 continue
             piece = join((key, f"bold {ACCENT}"), " ", (word, MUTED))
@@ -110,10 +112,11 @@ class Footer(Lines):
         scopes: tuple[str, ...] = getattr(self.screen, "scopes", ())
         return next((named for scope in scopes if (named := by_id(f"{scope}.choose")) is not None), command)
 
-    def _word(self, command: Command) -> str:
+    def _word(self, command: Command, *, is_wide: bool) -> str:
         """The footer's word; a screen may have another one for its state (Pause, Go on)."""
         change = getattr(self.screen, "footer_word", None)
-        return change(command) if change is not None else command.word
+        word = change(command) if change is not None else command.word
+        return command.wide if is_wide and command.wide and word == command.word else word
 
     def _right(self, commands: Sequence[tuple[Command, str, str]]) -> Content:
         parts: list[Part] = []

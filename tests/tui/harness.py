@@ -31,9 +31,12 @@ def house_app(
 
 
 def screen_text(app: AceStepApp) -> list[str]:
-    """The rows of the open screen as plain text, right ends trimmed: what `tmux capture-pane -p` would give."""
-    strips = app.screen._compositor.render_strips()
-    return ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+    """The rows of the open screen as plain text, right ends trimmed: what `tmux capture-pane -p` would give.
+
+    What lies under a dialog shows through, as on a terminal.
+    """
+    update = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    return ["".join(segment.text for segment in strip).rstrip() for strip in update.strips]  # type: ignore[union-attr]
 
 
 async def until(pilot: Pilot[Any], reached: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
