@@ -229,7 +229,7 @@ COMMANDS: tuple[Command, ...] = (
         "train", "train env=NAME|FILE [--key=value …]", "train as --run does; finds config/NAME/config.json", _train
     ),
     Command("runs", "runs [--json]", "list all runs and how they are", _runs),
-    Command("attach", "attach [RUN] [--readonly|--plain|--json] [--once]", "watch a run; leaving stops nothing", _attach),
+    Command("attach", "attach [RUN] [--plain|--json] [--once]", "watch a run; leaving never stops it", _attach),
     Command("stop", "stop [RUN]", "finish the step, save, end; the same command goes on later", _control("stop")),
     Command("pause", "pause [RUN]", "stand still after the step under way", _control("pause")),
     Command("resume", "resume [RUN]", "go on after a pause", _control("resume")),

@@ -40,8 +40,8 @@ class TinyLine(Lines):
 class HouseScreen(Screen[object]):
     """A screen of the house: subclasses give `scopes`, `compose_body` and what the header says."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-mid"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-mid"), (120, "-wide")]  # noqa: RUF012 - Textual declares it so
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
     DEFAULT_CSS = """
     HouseScreen { background: $background; color: $foreground; layers: base overlay; }
     HouseScreen.-tiny > * { display: none; }
