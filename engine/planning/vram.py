@@ -21,6 +21,7 @@ GB = 2**30
 _BASE_BYTES: dict[DeviceKind, int] = {"cuda": 700_000_000, "mps": 500_000_000, "cpu": 0}
 _PROCESS_BYTES = 900_000_000  # interpreter, torch, the libraries of text and audio
 _SLACK = 1.05  # the allocator's blocks are never full
+_AUTOCAST_COPY_BYTES = 1.2  # a weight; measured: a full fine-tune of 60 s peaks at 44.4 GiB (docs/performance.md)
 # Bytes a weight takes when it is stored with fewer digits, its scales and the parts that stay as they are included.
 # Measured (design: measured.md): int8 takes 2.3 GiB off 2.6 G bf16 weights.
 _STORED_BYTES = {"int8": 1.08, "fp8": 1.08, "int4": 0.62, "nf4": 0.62, "int2": 0.4}
@@ -45,9 +46,11 @@ class MemoryEstimate:
 
 
 def stored_bytes_per_weight(config: Config) -> float:
-    """Bytes that one weight of the frozen model takes in the device's memory."""
-    if config.model_type == "full" or config.mixed_precision == "no":
+    """Bytes that one weight of the model takes in the device's memory, gradients and states aside."""
+    if config.mixed_precision == "no":
         return 4.0
+    if config.model_type == "full":
+        return 4.0 + _AUTOCAST_COPY_BYTES
     stored = config.base_model_precision.partition("-")[0]
     return _STORED_BYTES.get(stored, 2.0)
 
@@ -74,7 +77,7 @@ def estimate_memory(config: Config, *, data: DataFacts, sizes: ModelSizes, kind:
         kept = _KEPT_PER_BLOCK * sizes.num_blocks
     encoded_s = data.longest_s * config.vae_batch_size
     return MemoryEstimate(
-        # A full fine-tune keeps fp32 weights and computes on copies in the compute format, block by block.
+        # A full fine-tune keeps fp32 weights and computes on copies in the compute format.
         weights_bytes=int(sizes.num_used * stored_bytes_per_weight(config)),
         # Trained numbers are fp32, and so are their gradients.
         adapter_bytes=trainable * (4 if is_full else 8),
