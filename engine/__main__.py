@@ -1,17 +1,34 @@
-"""The worker: ``python -m engine train RUN_DIR [--yes]``. Started by the front end; answers through events."""
+"""The worker: ``python -m engine train RUN_DIR [--yes]``, or ``fetch TASK_DIR``.
+
+Started by the front end; answers through events.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.contract.errors import ExitCode, UserError
 from engine.contract.run_dir import RunDir
 
-USAGE = """usage: python -m engine train RUN_DIR [--yes]
+if TYPE_CHECKING:
+    from engine.contract.events import RunEnded
+    from engine.telemetry.emitter import Emitter
+    from engine.train.inbox import Inbox
 
-Trains in a run folder that holds config.json. People start it with: acestep-tui --run FILE"""
+    Work = Callable[[Emitter, Inbox], RunEnded]
+
+USAGE = """usage: python -m engine train RUN_DIR [--yes]
+       python -m engine fetch TASK_DIR
+
+train  Trains in a run folder that holds config.json. People start it with: acestep-tui --run FILE
+fetch  Downloads a model: TASK_DIR holds config.json, {"model": "OWNER/NAME", "revision": null, "cache_dir": null}"""
+
+# Tasks and the flags each takes.
+TASKS: dict[str, set[str]] = {"train": {"--yes"}, "fetch": set()}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     words = [word for word in arguments if not word.startswith("--")]
     flags = {word for word in arguments if word.startswith("--")}
-    if len(words) != 2 or words[0] != "train" or flags - {"--yes"}:
+    if len(words) != 2 or words[0] not in TASKS or flags - TASKS[words[0]]:
         print(USAGE, file=sys.stderr)
         return ExitCode.USAGE
     run_dir = RunDir(Path(words[1]).absolute())
@@ -27,23 +44,39 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{run_dir.config_json}: no such file", file=sys.stderr)
         return ExitCode.USAGE
 
+    from engine.train.worker import run_worker
+
+    task, doing = {"train": (_train, "training"), "fetch": (_fetch, "downloading")}[words[0]]
+    try:
+        return run_worker(run_dir, argv=arguments, work=task(run_dir, flags), doing=doing)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _train(run_dir: RunDir, flags: set[str]) -> Work:
     # Threads that wait asleep, not spinning: beside other programs on the same cores a spinning worker is five times
     # slower than a sleeping one (measured: docs/performance.md). Read by OpenMP when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    from engine.train.worker import run_worker
-
-    def work(emitter, inbox):  # type: ignore[no-untyped-def]
+    def work(emitter: Emitter, inbox: Inbox) -> RunEnded:
         # torch takes seconds to import: the lock is held by then, and a second start is told at once.
         from engine.train.run import train_run
 
         return train_run(run_dir, assume_yes="--yes" in flags, emitter=emitter, inbox=inbox)
 
-    try:
-        return run_worker(run_dir, argv=arguments, work=work)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    return work
+
+
+def _fetch(run_dir: RunDir, flags: set[str]) -> Work:
+    del flags
+
+    def work(emitter: Emitter, inbox: Inbox) -> RunEnded:
+        from engine.fetch.task import fetch_model
+
+        return fetch_model(run_dir, emitter=emitter, inbox=inbox)
+
+    return work
 
 
 if __name__ == "__main__":

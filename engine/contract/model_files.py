@@ -33,7 +33,15 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 LAYOUT_HINT = f"A checkpoint folder holds {', '.join(f'{name}/' for name in SUB_FOLDERS)} as the hub repository does."
 
-TOKENIZER_FILES = "tokenizer.json, tokenizer_config.json and special_tokens_map.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+LAYOUT: dict[str, tuple[str, ...]] = {
+    TRANSFORMER_FOLDER: ("config.json", DIFFUSERS_WEIGHTS),
+    DCAE_FOLDER: ("config.json", DIFFUSERS_WEIGHTS),
+    VOCODER_FOLDER: ("config.json", DIFFUSERS_WEIGHTS),
+    TEXT_ENCODER_FOLDER: ("config.json", TRANSFORMERS_WEIGHTS, *TOKENIZER_FILES),
+}
+"""The files of the released model by sub-folder: what someone without a network has to bring along."""
 
 WHOLE_HINT = "Download the checkpoint again, or point pretrained_model_name_or_path at a whole copy."
 
@@ -41,6 +49,11 @@ WHOLE_HINT = "Download the checkpoint again, or point pretrained_model_name_or_p
 def allow_patterns(sub_folders: Iterable[str] = SUB_FOLDERS) -> list[str]:
     """Patterns of what is fetched of a hub repository, as the hub client takes them."""
     return [f"{sub_folder}/{files}" for sub_folder in sub_folders for files in NEEDED_FILES]
+
+
+def layout_words() -> str:
+    """`LAYOUT` as one phrase for a hint: ``ace_step_transformer/ (config.json, …), music_dcae_f8c8/ (…), …``."""
+    return ", ".join(f"{name}/ ({', '.join(files)})" for name, files in LAYOUT.items())
 
 
 def default_weights(sub_folder: str) -> str:
@@ -98,5 +111,5 @@ def check_tokenizer(text_encoder: Path) -> None:
     if not any(text_encoder.glob("tokenizer.json")) and not any(text_encoder.glob("*.model")):
         raise ModelError(
             f"{text_encoder} has no tokenizer: tokenizer.json is missing",
-            hint=f"Copy {TOKENIZER_FILES} from the hub repository.",
+            hint=f"Copy {', '.join(TOKENIZER_FILES)} from the hub repository.",
         )

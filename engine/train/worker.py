@@ -39,11 +39,11 @@ PACKAGES = ("acestep-tui", "torch", "diffusers", "transformers", "peft")
 
 
 @contextlib.contextmanager
-def held_lock(path: Path) -> Iterator[None]:
+def held_lock(path: Path, *, doing: str = "training") -> Iterator[None]:
     """Hold an exclusive lock on ``path`` for the block.
 
     Raises:
-        ConfigError: Another worker holds it.
+        ConfigError: Another worker holds it; it is ``doing`` the same.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # O_CLOEXEC: a child process (git, a checkpoint script) must not keep the run alive after the worker.
@@ -51,8 +51,10 @@ def held_lock(path: Path) -> Iterator[None]:
     try:
         if not _locked(descriptor):
             raise ConfigError(
-                f"{path.parent}: another worker is training in this folder",
-                hint=f"Follow it with: acestep-tui attach {path.parent.name}   or stop it first.",
+                f"{path.parent}: another worker is {doing} in this folder",
+                hint=f"Follow it with: acestep-tui attach {path.parent.name}   or stop it first."
+                if doing == "training"
+                else "It goes on by itself; what it does need not be started twice.",
             )
         yield
     finally:
@@ -102,20 +104,23 @@ def _version(package: str) -> str | None:
         return None
 
 
-def run_worker(run_dir: RunDir, *, argv: list[str], work: Callable[[Emitter, Inbox], RunEnded]) -> ExitCode:
+def run_worker(
+    run_dir: RunDir, *, argv: list[str], work: Callable[[Emitter, Inbox], RunEnded], doing: str = "training"
+) -> ExitCode:
     """Run ``work`` as the worker of a run folder and end with exactly one `run_ended` event.
 
     Args:
         run_dir: The folder; it exists and holds config.json.
         argv: The worker's arguments, for worker.json.
         work: Does everything and returns the last event, or raises.
+        doing: Said to a second worker of the same folder.
 
     Returns:
         The process's exit code, equal to the event's.
     """
     started = time.monotonic()
     try:
-        with held_lock(run_dir.lock), Emitter(run_dir.events_jsonl) as emitter:
+        with held_lock(run_dir.lock, doing=doing), Emitter(run_dir.events_jsonl) as emitter:
             inbox = Inbox(run_dir, emitter)
             inbox.install_signals()
             write_identity(run_dir, argv=argv)
@@ -165,9 +170,13 @@ def as_user_error(error: BaseException) -> UserError | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python ran out of memory (CUDA, MPS and CPU say it differently)."""
+    if isinstance(error, MemoryError):
+        return True
+    if "torch" not in sys.modules:  # a task that needs no torch does not import it to fail
+        return False
     import torch
 
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
