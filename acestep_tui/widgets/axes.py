@@ -64,8 +64,7 @@ class Scale:
             return _significant(value, 2)
         largest = max(abs(self.low), abs(self.high))
         if largest >= 1e6 or largest < 1e-3:
-            quantum = (self.high - self.low) / 100
-            return _scientific(value, _exponent(largest) - _exponent(quantum) if quantum else 0)
+            return _scientific(value, _exponent(value) - _exponent((self.high - self.low) / 100))
         return f"{round(value, self.decimals) + 0.0:,.{self.decimals}f}"  # + 0.0: no minus before a zero
 
 

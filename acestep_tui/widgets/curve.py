@@ -13,7 +13,6 @@ from acestep_tui.widgets.axes import (
     default_num_labels,
     fit_scale,
     label_rows,
-    linear_scale,
     spread_labels,
     tick_row,
 )
@@ -78,34 +77,19 @@ def draw_chart(
     num_rows = height - 1 if height > 1 else height
     shown = [curve for curve in curves if curve.is_line or show_dots]
     inside = [(x, clamp(y)) for x, y in marks if y is not None and math.isfinite(y) and x_0 <= x <= x_1]
+    frame = _Frame(shown, inside, _columns(width - _LEAST_GUTTER, x_0, x_1))
+    frame.fit(y_range, is_log=is_log, has_zero=has_zero)
+    frame.put_labels(width, num_rows, num_grid_lines or default_num_labels(num_rows))
 
-    # The gutter's width depends on the labels, these on the values, and which values are inside only on the steps.
-    columns = _columns(width - _LEAST_GUTTER, x_0, x_1)
-    thinned = [thin(curve, columns) for curve in shown]
-    scale = _scale(thinned, inside, columns, y_range=y_range, is_log=is_log, has_zero=has_zero)
-    labels = _y_labels(scale, num_rows, num_grid_lines or default_num_labels(num_rows))
-    gutter = max(_LEAST_GUTTER, *(len(label) + 2 for label in labels.values())) if labels else _LEAST_GUTTER
-    if width < gutter + _MIN_PLOT:
-        gutter = 0
-    plot = max(width - gutter, 0)
-    if columns != (columns := _columns(plot, x_0, x_1)):
-        thinned = [thin(curve, columns) for curve in shown]
-
-    canvas = Canvas(plot, num_rows, is_ascii=is_ascii)
-    _draw_background(canvas, labels, [_cell(x, columns) for x in (cursor_x, drag_x)])
-    if scale is not None:
-        _draw_curves(canvas, shown, thinned, scale)
-        _draw_marks(canvas, [(_cell(x, columns), y) for x, y in inside], scale)
+    canvas = Canvas(width - frame.gutter, num_rows, is_ascii=is_ascii)
+    _draw_background(canvas, frame, (cursor_x, drag_x))
+    if frame.scale is not None:
+        _draw_curves(canvas, frame, frame.scale)
     elif note:
         _draw_note(canvas, note)
-    _draw_bad(canvas, thinned)
-
-    if height <= 1:
-        return [_row("", gutter, canvas.row(row)) for row in range(num_rows)]
-    intervals = max_x_intervals or (5 if plot >= _WIDE_PLOT else 2)
-    foot = spread_labels(x_labels, plot) if x_labels is not None else tick_row(x_0, x_1, plot, intervals)
-    rows = [_row(labels.get(row, ""), gutter, canvas.row(row)) for row in range(num_rows)]
-    return [*rows, ((" " * gutter, ""), (foot, "label")) if gutter else ((foot, "label"),)]
+    _draw_bad(canvas, frame.thinned)
+    rows = [_row(frame, row, canvas) for row in range(num_rows)]
+    return [*rows, _foot(frame, canvas.width, x_labels, max_x_intervals)] if height > 1 else rows
 
 
 def gutter_width(rows: Sequence[Row]) -> int:
@@ -128,47 +112,65 @@ def _cell(x: float | None, columns: Columns) -> int | None:
     return None if column is None else column // DOTS_ACROSS
 
 
-def _scale(
-    thinned: Sequence[Thinned],
-    marks: Sequence[tuple[float, float]],
-    columns: Columns,
-    *,
-    y_range: tuple[float, float] | None,
-    is_log: bool,
-    has_zero: bool,
-) -> Scale | None:
-    values = [y for _, y in marks]
-    for curve in thinned:
-        for column in curve.columns:
-            if 0 <= column.x < columns.num_columns:
-                values += (column.low, column.high)
-    fitted = fit_scale(values, is_log=is_log, has_zero=has_zero)
-    if fitted is None or y_range is None:
-        return fitted
-    limits = fit_scale(y_range, is_log=is_log)
-    return limits or linear_scale(0, 1)
+class _Frame:
+    """What a chart is drawn into: columns, scale and labels, each fitted to what is in the window."""
+
+    def __init__(self, curves: Sequence[Curve], marks: Sequence[tuple[float, float]], columns: Columns) -> None:
+        self.curves, self.marks = curves, marks
+        self.columns = columns
+        self.thinned = [thin(curve, columns) for curve in curves]
+        self.scale: Scale | None = None
+        self.labels: dict[int, str] = {}
+        self.gutter = _LEAST_GUTTER
+
+    def fit(self, y_range: tuple[float, float] | None, *, is_log: bool, has_zero: bool) -> None:
+        """Choose the y axis; there is none while there is nothing to show."""
+        columns = [column for curve in self.thinned for column in curve.columns]
+        # Between two steps far apart there is a line, but no value: then those outside the window make the axis.
+        inside = [column for column in columns if 0 <= column.x < self.columns.num_columns] or columns
+        values = [y for _, y in self.marks]
+        for column in inside:
+            values += (column.low, column.high)
+        self.scale = fit_scale(values, is_log=is_log, has_zero=has_zero)
+        if self.scale is not None and y_range is not None:
+            self.scale = fit_scale(y_range, is_log=is_log) or self.scale
+
+    def put_labels(self, width: int, num_rows: int, num_labels: int) -> None:
+        """Choose the labels of the rows; where they need another gutter, the curves get other columns."""
+        rows = label_rows(num_rows, num_labels)
+        self.labels = {row: self.scale.label(share) if self.scale else "" for row, share in rows.items()}
+        self.gutter = max([_LEAST_GUTTER, *(len(label) + 2 for label in self.labels.values())])
+        if width < self.gutter + _MIN_PLOT:
+            self.gutter = 0
+        columns = _columns(width - self.gutter, self.columns.x_0, self.columns.x_1)
+        if columns != self.columns:
+            self.columns = columns
+            self.thinned = [thin(curve, columns) for curve in self.curves]
 
 
-def _y_labels(scale: Scale | None, num_rows: int, num_labels: int) -> dict[int, str]:
-    rows = label_rows(num_rows, num_labels)
-    return {row: scale.label(share) if scale else "" for row, share in rows.items()}
+def _row(frame: _Frame, row: int, canvas: Canvas) -> Row:
+    if not frame.gutter:
+        return canvas.row(row)
+    return ((frame.labels.get(row, "").rjust(frame.gutter - 1) + " ", "label"), *canvas.row(row))
 
 
-def _row(label: str, gutter: int, plot: Row) -> Row:
-    if not gutter:
-        return plot
-    return ((label.rjust(gutter - 1) + " ", "label"), *plot)
+def _foot(frame: _Frame, plot: int, labels: Sequence[str] | None, max_intervals: int | None) -> Row:
+    intervals = max_intervals or (5 if plot >= _WIDE_PLOT else 2)
+    columns = frame.columns
+    words = spread_labels(labels, plot) if labels is not None else tick_row(columns.x_0, columns.x_1, plot, intervals)
+    return ((" " * frame.gutter, ""), (words, "label")) if frame.gutter else ((words, "label"),)
 
 
-def _draw_background(canvas: Canvas, labels: dict[int, str], cursors: Sequence[int | None]) -> None:
+def _draw_background(canvas: Canvas, frame: _Frame, cursors: Sequence[float | None]) -> None:
     grid, reading = (GRID_ASCII, READING_ASCII) if canvas.is_ascii else (GRID, READING)
-    for row in labels:
+    for row in frame.labels:
         for x in range(canvas.width):
             canvas.background(x, row, grid, "grid")
     for cursor in cursors:
-        if cursor is not None:
+        place = _cell(cursor, frame.columns)
+        if place is not None:
             for row in range(canvas.height):
-                canvas.background(cursor, row, reading, "cursor")
+                canvas.background(place, row, reading, "cursor")
 
 
 def _draw_note(canvas: Canvas, note: str) -> None:
@@ -178,16 +180,18 @@ def _draw_note(canvas: Canvas, note: str) -> None:
         canvas.sign(start + index, canvas.height // 2, sign, "label")
 
 
-def _draw_curves(canvas: Canvas, curves: Sequence[Curve], thinned: Sequence[Thinned], scale: Scale) -> None:
+def _draw_curves(canvas: Canvas, frame: _Frame, scale: Scale) -> None:
     num_dots = canvas.height * DOTS_DOWN
     # Lines first: where a line and single steps meet, the line's style wins.
-    drawn = sorted(zip(curves, thinned, strict=True), key=lambda pair: not pair[0].is_line)
+    drawn = sorted(zip(frame.curves, frame.thinned, strict=True), key=lambda pair: not pair[0].is_line)
     for curve, cut in drawn:
         layer = canvas.layer(curve.style, ascii_sign="*" if curve.is_line else ".")
         if curve.is_line:
             _draw_line(layer, cut, scale, num_dots)
         else:
             _draw_dots(layer, cut, scale, num_dots)
+    for x, value in frame.marks:
+        _draw_mark(canvas, _cell(x, frame.columns), scale.dot(value, num_dots))
     for curve, cut in drawn:
         if curve.letter:
             _draw_letter(canvas, curve, cut, scale)
@@ -239,12 +243,10 @@ def _draw_letter(canvas: Canvas, curve: Curve, cut: Thinned, scale: Scale) -> No
     canvas.sign(x, free, curve.letter[0], curve.style)
 
 
-def _draw_marks(canvas: Canvas, marks: Sequence[tuple[int | None, float]], scale: Scale) -> None:
-    for x, value in marks:
-        y = scale.dot(value, canvas.height * DOTS_DOWN)
-        if x is not None and y is not None:
-            row = min(max(y // DOTS_DOWN, 0), canvas.height - 1)
-            canvas.sign(x, row, MARK_ASCII if canvas.is_ascii else MARK, "mark")
+def _draw_mark(canvas: Canvas, x: int | None, y: int | None) -> None:
+    if x is not None and y is not None:
+        row = min(max(y // DOTS_DOWN, 0), canvas.height - 1)
+        canvas.sign(x, row, MARK_ASCII if canvas.is_ascii else MARK, "mark")
 
 
 def _draw_bad(canvas: Canvas, thinned: Sequence[Thinned]) -> None:
