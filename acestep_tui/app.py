@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from textual.notifications import Notification
 from textual.screen import Screen
 
+from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
 from acestep_tui.settings import Settings, load_settings
 from acestep_tui.themes import DEFAULT_THEME, VARIABLE_DEFAULTS, house_themes
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from acestep_tui.wizard.draft import Draft
     from engine.contract.run_dir import RunDir
 
+# The settings that change what is on the screen at once.
+LOOKS = ("theme", "motion", "glyphs", "density", "keys", "clock", "memory_unit")
 _TOASTS_AT_ONCE = 3
 # kind -> (glyph, Textual's severity, seconds; None = until a key)
 _TOASTS = {
@@ -85,7 +88,7 @@ class AceStepApp(App[list[str]]):
 
     def on_mount(self) -> None:
         """Put the settings to work and open the first screen."""
-        for key in ("theme", "motion", "glyphs", "density", "keys"):
+        for key in LOOKS:
             self.apply_setting(key)
         if self._start.run is not None:
             self.open_monitor(self._start.run, is_readonly=self._start.is_readonly)
@@ -103,6 +106,10 @@ class AceStepApp(App[list[str]]):
             self.animation_level = "full" if self.has_motion else "none"
         elif key == "glyphs":
             paint.use_ascii(self.settings["glyphs"] == "ascii" or not _draws_unicode())
+        elif key in ("clock", "memory_unit"):
+            fmt.use_wishes(
+                has_12_hours=self.settings["clock"] == "12", has_binary_names=self.settings["memory_unit"] == "GiB"
+            )
         elif key == "density":
             self.set_class(self.settings["density"] == "compact", "-compact")
         elif key == "keys":

@@ -16,6 +16,27 @@ _HOUR_S = 3600
 _DAY_S = 86_400
 
 
+class _Wishes:
+    """How this user reads numbers: one process, one reader, so one switch each (settings: Time, Memory)."""
+
+    has_12_hours = False
+    has_binary_names = False
+
+
+def use_wishes(*, has_12_hours: bool = False, has_binary_names: bool = False) -> None:
+    """Write times as ``2:42 pm``, and sizes with the names of binary units (``GiB``), from now on."""
+    _Wishes.has_12_hours, _Wishes.has_binary_names = has_12_hours, has_binary_names
+
+
+def time_of_day(t: float, *, has_seconds: bool = False) -> str:
+    """A moment of its day in this computer's zone: ``14:42``, ``14:21:07``, or ``2:42 pm``."""
+    moment = datetime.fromtimestamp(t)
+    rest = f"{moment:%M:%S}" if has_seconds else f"{moment:%M}"
+    if _Wishes.has_12_hours:
+        return f"{moment.hour % 12 or 12}:{rest} {'am' if moment.hour < 12 else 'pm'}"
+    return f"{moment:%H}:{rest}"
+
+
 def count(number: int | None) -> str:
     """A count with thousands: ``1,240``."""
     return UNKNOWN if number is None else f"{number:,}"
@@ -75,6 +96,11 @@ def size(num_bytes: float | None) -> str:
     """Bytes with binary units: ``6.5 GB`` (2^30 bytes), ``41 GB``, ``125 MB``, ``0.2 MB``, ``12 KB``."""
     if num_bytes is None or not math.isfinite(num_bytes):
         return UNKNOWN
+    text = _size(num_bytes)
+    return text.replace("B", "iB") if _Wishes.has_binary_names and text[-2] in "GMK" else text
+
+
+def _size(num_bytes: float) -> str:
     if num_bytes >= 256 * MB:
         value = num_bytes / GB
         return f"{value:,.0f} GB" if value >= 20 else f"{value:.1f} GB"
@@ -111,9 +137,9 @@ def ago(then: float, now: float) -> str:
         return f"{passed / _MINUTE_S:.0f} min ago"
     moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
     if moment.date() == today.date():
-        return f"{moment:%H:%M}"
+        return time_of_day(then)
     if moment.date() == (today - timedelta(days=1)).date():
-        return f"yesterday {moment:%H:%M}"
+        return f"yesterday {time_of_day(then)}"
     day = f"{moment.day} {_MONTHS[moment.month - 1]}"
     return day if moment.year == today.year else f"{day} {moment.year}"
 

@@ -94,6 +94,9 @@ UI_SETTINGS: tuple[UiSetting, ...] = (
         "clock", "Monitor", "Time", "24", "12 h or 24 h, in this computer’s zone", (("24", "24 h"), ("12", "12 h")),
     ),
     UiSetting(
+        "memory_unit", "Monitor", "Memory", "GB", "1 GB = 1,024 MB, as cards count", (("GB", "GB"), ("GiB", "GiB")),
+    ),
+    UiSetting(
         "player", "Sound", "Player", "auto", "mpv, ffplay, aplay, afplay: what is here",
         (("auto", "find one"), ("mpv", "mpv"), ("ffplay", "ffplay"), ("aplay", "aplay"), ("afplay", "afplay")),
     ),

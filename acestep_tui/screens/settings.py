@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
+from acestep_tui.app import LOOKS
 from acestep_tui.commands import bindings
 from acestep_tui.paths import shown
 from acestep_tui.screens.base import HouseScreen
@@ -23,25 +23,11 @@ from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.settings import UI_SETTINGS, Settings, UiSetting, load_settings
 from acestep_tui.widgets.filter_bar import FilterBar
 from acestep_tui.widgets.lines import Lines
+from acestep_tui.widgets.page import AIR, Page, PageRow
 from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, columns, fit, join, text, title
-from acestep_tui.widgets.rows import DrawRow, Rows
 
 _LABEL_WIDTH, _VALUE_WIDTH = 14, 17
-_KEYS = "keys"
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One line of the page: a section's title, a setting, the keys, or air."""
-
-    section: str = ""
-    setting: UiSetting | None = None
-    is_keys: bool = False
-
-    @property
-    def is_setting(self) -> bool:
-        """Whether the cursor stops here."""
-        return self.setting is not None or self.is_keys
+_KEYS = "Keys"
 
 
 class SettingsScreen(HouseScreen):
@@ -55,11 +41,10 @@ class SettingsScreen(HouseScreen):
     def __init__(self) -> None:
         super().__init__()
         self._wanted = ""
-        self._rows: list[_Row] = []
 
     def compose_body(self) -> Iterable[Widget]:
         """The list, and where it is kept."""
-        yield _SettingRows(self._draw, id="list")
+        yield Page(id="list")
         yield _PathLine(self.house.settings)
         yield FilterBar("Find a setting")
 
@@ -75,46 +60,50 @@ class SettingsScreen(HouseScreen):
 
     def _fill(self) -> None:
         air = 2 if self.size.height >= 32 else 0
-        self._rows = list(page_rows(self._wanted, air=air))
-        rows = self.query_one("#list", _SettingRows)
-        rows.stops = [index for index, row in enumerate(self._rows) if row.is_setting]
-        cursor = rows.cursor if rows.cursor in rows.stops else (rows.stops or [0])[0]
-        rows.set_rows(len(self._rows), cursor=cursor)
+        self.query_one("#list", Page).show(list(self._page_rows(air)))
 
-    def _draw(self, index: int, width: int, is_selected: bool) -> Content:
-        row = self._rows[index]
-        margin = 1 if width < 100 else 3
-        inner = width - 2 * margin
-        if not row.is_setting:
-            line = title(inner, row.section, is_focused=index == 0) if row.section else Content("")
-            return fit(line.pad_left(margin), width)
-        if row.setting is None:
-            changed = len(self.house.settings.keys)
-            label, value = "Change keys", f"{changed} changed" if changed else "as they are"
-            meaning = "↵ on a key, then press the new one"
-        else:
-            setting = row.setting
-            label, meaning = setting.label, setting.help
-            value = setting.word(self.house.settings[setting.key])
-        style = BOLD if is_selected else ""
-        cells = columns(
-            [(label, style), (value, f"{BOLD} {ACCENT}" if is_selected else BOLD), (meaning, MUTED)],
-            [_LABEL_WIDTH, _VALUE_WIDTH, max(inner - _LABEL_WIDTH - _VALUE_WIDTH - 6, 8)],
-        )
-        mark = ("❯ " if is_selected else "  ", f"bold {ACCENT}")
-        return fit(join(" " * margin, mark, cells), width)
+    def _page_rows(self, air: int) -> Iterable[PageRow]:
+        """Sections in their order, each with its settings that hold the wanted text."""
+        is_first = True
+        for section in (*dict.fromkeys(setting.section for setting in UI_SETTINGS), _KEYS):
+            found = [target for target in _targets(section) if self._wanted in _searched(target)]
+            if not found:
+                continue
+            if not is_first:
+                yield from [AIR] * air
+            yield PageRow(_title_row(section, is_first=is_first))
+            yield from (PageRow(self._setting_row(target), target) for target in found)
+            is_first = False
 
-    @property
-    def _selected(self) -> _Row | None:
-        rows = self.query_one("#list", Rows)
-        return self._rows[rows.cursor] if rows.cursor < len(self._rows) else None
+    def _setting_row(self, target: UiSetting | str) -> Callable[[int, bool], Content]:
+        def draw(width: int, is_selected: bool) -> Content:
+            margin = _margin(width)
+            if isinstance(target, UiSetting):
+                label, meaning = target.label, target.help
+                value = target.word(self.house.settings[target.key])
+            else:
+                changed = len(self.house.settings.keys)
+                label, value = "Change keys", f"{changed} changed" if changed else "as they are"
+                meaning = "↵ on a key, then press the new one"
+            room = max(width - 2 * margin - _LABEL_WIDTH - _VALUE_WIDTH - 6, 8)
+            cells = columns(
+                [
+                    (label, BOLD if is_selected else ""),
+                    (value, f"{BOLD} {ACCENT}" if is_selected else BOLD),
+                    (meaning, MUTED),
+                ],
+                [_LABEL_WIDTH, _VALUE_WIDTH, room],
+            )
+            return join(" " * margin, ("❯ " if is_selected else "  ", f"bold {ACCENT}"), cells)
+
+        return draw
 
     def on_rows_chosen(self) -> None:
         """Enter on a setting: the next choice, or a field."""
-        row = self._selected
-        if row is not None and row.setting is not None:
-            self._change(row.setting)
-        elif row is not None and row.is_keys:
+        target = self.query_one("#list", Page).selected
+        if isinstance(target, UiSetting):
+            self._change(target)
+        elif target == _KEYS:
             self.app.push_screen(KeysDialog(self.house.settings), lambda _: self._fill())
 
     def _change(self, setting: UiSetting) -> None:
@@ -138,10 +127,10 @@ class SettingsScreen(HouseScreen):
 
     def action_default(self) -> None:
         """Back to the default."""
-        row = self._selected
-        if row is not None and row.setting is not None:
-            self.house.settings.reset(row.setting.key)
-        elif row is not None and row.is_keys:
+        target = self.query_one("#list", Page).selected
+        if isinstance(target, UiSetting):
+            self.house.settings.reset(target.key)
+        elif target == _KEYS:
             for command_id in list(self.house.settings.keys):
                 self.house.settings.set_key(command_id, None)
         self._fill()
@@ -168,31 +157,13 @@ class SettingsScreen(HouseScreen):
             return
         read = load_settings(settings.path)
         settings.values, settings.keys, settings.problem = read.values, read.keys, read.problem
-        for key in ("theme", "motion", "glyphs", "density", "keys"):
+        for key in LOOKS:
             self.house.apply_setting(key)
         self._fill()
 
     def action_back(self) -> None:
         """Back to where one came from."""
         self.app.pop_screen()
-
-
-class _SettingRows(Rows):
-    """Rows of which only some can be selected."""
-
-    def __init__(self, draw: DrawRow, *, id: str) -> None:  # noqa: A002 - Textual's name
-        super().__init__(draw, id=id)
-        self.stops: list[int] = []
-
-    def move_to(self, index: int) -> None:
-        """To the nearest setting in the direction of the move."""
-        if not self.stops:
-            return
-        if index >= self.cursor:
-            target = next((stop for stop in self.stops if stop >= index), self.stops[-1])
-        else:
-            target = next((stop for stop in reversed(self.stops) if stop <= index), self.stops[0])
-        super().move_to(target)
 
 
 class _PathLine(Lines):
@@ -208,21 +179,26 @@ class _PathLine(Lines):
         return [fit(join(" " * (1 if width < 100 else 3), (shown(self._settings.path), MUTED)), width)]
 
 
-def page_rows(wanted: str, *, air: int) -> Iterable[_Row]:
-    """The rows of the page: sections in their order, each with its settings that hold the wanted text."""
-    is_first = True
-    for section in dict.fromkeys(setting.section for setting in UI_SETTINGS):
-        found = [
-            setting
-            for setting in UI_SETTINGS
-            if setting.section == section and wanted in f"{section} {setting.label} {setting.help}".casefold()
-        ]
-        if found:
-            yield from [] if is_first else [_Row()] * air
-            yield _Row(section=section)
-            yield from (_Row(setting=setting) for setting in found)
-            is_first = False
-    if wanted in "keys change keys":
-        yield from [] if is_first else [_Row()] * air
-        yield _Row(section="Keys")
-        yield _Row(is_keys=True)
+def _margin(width: int) -> int:
+    return 1 if width < 100 else 3
+
+
+def _title_row(section: str, *, is_first: bool) -> Callable[[int, bool], Content]:
+    def draw(width: int, is_selected: bool) -> Content:
+        del is_selected
+        margin = _margin(width)
+        return title(width - 2 * margin, section, is_focused=is_first).pad_left(margin)
+
+    return draw
+
+
+def _targets(section: str) -> list[UiSetting | str]:
+    """What can be changed in a section."""
+    return [_KEYS] if section == _KEYS else [setting for setting in UI_SETTINGS if setting.section == section]
+
+
+def _searched(target: UiSetting | str) -> str:
+    """The text that finding looks in."""
+    if isinstance(target, UiSetting):
+        return f"{target.section} {target.label} {target.help}".casefold()
+    return "keys change keys"
