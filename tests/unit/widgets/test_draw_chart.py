@@ -328,8 +328,9 @@ def test_ten_thousand_steps_twice_are_drawn_fast() -> None:
 
 def test_drawing_needs_no_textual() -> None:
     modules = ["axes", "braille", "curve", "plots", "spark", "thin", "window"]
-    code = f"import sys, importlib as i; [i.import_module('acestep_tui.widgets.' + m) for m in {modules}]; " + (
-        "print([m for m in ('textual', 'numpy', 'torch', 'pydantic') if m in sys.modules])"
+    code = (
+        f"import sys, importlib as i; [i.import_module('acestep_tui.widgets.' + name) for name in {modules}];"
+        "print([name for name in ('textual', 'numpy', 'torch', 'pydantic') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
