@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.contract.files import write_json
 
-COMMANDS = ("pause", "resume", "save", "sample", "stop_after_save", "stop_now")
+# stop_now finishes the step under way and saves it; abort finishes it and saves nothing.
+COMMANDS = ("pause", "resume", "save", "sample", "stop_after_save", "stop_now", "abort")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from engine.telemetry.emitter import Emitter
 
 @dataclass
 class Requests:
-    """What is wanted now. Flags stay up until the trainer takes them down."""
+    """What is wanted now. Flags stay up until the trainer takes them down. `abort` is a stop that saves nothing."""
 
     stop: bool = False
+    abort: bool = False
     stop_after_save: bool = False
     paused: bool = False
     save: bool = False
@@ -79,4 +80,7 @@ class Inbox:
             self.requests.stop_after_save = True
             self.answer(command.kind)
         else:
+            # Once someone wants it saved, it is: of two wishes the one that loses nothing wins.
+            was_wanted_saved = self.requests.stop and not self.requests.abort
+            self.requests.abort = command.kind == "abort" and not was_wanted_saved
             self.requests.stop = True

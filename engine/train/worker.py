@@ -129,7 +129,8 @@ def run_worker(
             except BaseException as error:
                 ended = ending_of(error, seconds=round(time.monotonic() - started, 1))
                 ended = replace(ended, steps=emitter.last_step)
-            inbox.answer("stop_now")
+            for kind in ("stop_now", "abort"):
+                inbox.answer(kind)
             emitter.emit(ended)
             return ExitCode(ended.exit_code)
     except UserError as error:

@@ -54,6 +54,22 @@ def test_save_pause_resume_and_stop(alive):
     assert "stop_now" in done(run_dir)
 
 
+def test_abort_saves_nothing_and_says_what_is_safe(alive):
+    run_dir, worker = alive
+    control.send(run_dir.control, "save")
+    wait_for(lambda: "save" in done(run_dir))
+    (saved,) = events(run_dir, "checkpoint_saved")
+    steps = len(events(run_dir, "step"))
+    wait_for(lambda: len(events(run_dir, "step")) > steps + 1)
+    control.send(run_dir.control, "abort")
+    assert worker.wait(60) == 130
+    ended = events(run_dir, "run_ended")[-1]
+    assert ended["outcome"] == "stopped"
+    assert ended["error"].endswith(f"without saving; step {saved['step']:,} is saved")
+    assert [folder.name for folder in run_dir.whole_checkpoints()] == [saved["path"]]
+    assert done(run_dir) == ["save", "abort"]
+
+
 def test_sigterm_saves_and_sighup_does_nothing(alive):
     run_dir, worker = alive
     os.kill(worker.pid, signal.SIGHUP)

@@ -52,6 +52,16 @@ def test_stop_comes_from_a_file_or_a_signal(box):
     assert inbox.poll().stop
 
 
+def test_of_two_ways_to_stop_the_one_that_saves_wins(box):
+    inbox, folder = box
+    control.send(folder / "control", "abort")
+    assert inbox.poll().stop and inbox.requests.abort
+    control.send(folder / "control", "stop_now")
+    assert inbox.poll().stop and not inbox.requests.abort
+    control.send(folder / "control", "abort")
+    assert not inbox.poll().abort
+
+
 def test_nonsense_is_refused_by_name(box):
     inbox, folder = box
     (folder / "control").mkdir()
