@@ -24,6 +24,7 @@ from engine.objective.timesteps import sigma_table
 from engine.train.device import choose_device, describe
 from engine.train.setup import build_model
 from engine.train.step import train_step
+from engine.train.step_clock import StepClock
 
 WARM_UP, MEASURED = 3, 12
 
@@ -47,10 +48,19 @@ def measure(checkpoint: Path, *, batch_size: int, seconds: float, rank: int, rec
     batch = random_batch(batch_size, seconds, text_width=built.model.config.text_embedding_dim)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    times = []
+    clock, times = StepClock(device), []
     for _ in range(WARM_UP + MEASURED):
         started = time.perf_counter()
-        train_step(built.state, [batch], family=family, config=config, sigmas=sigmas, ssl_weight=0.0, device=device)
+        train_step(
+            built.state,
+            [batch],
+            family=family,
+            config=config,
+            sigmas=sigmas,
+            ssl_weight=0.0,
+            device=device,
+            clock=clock,
+        )
         times.append(time.perf_counter() - started)
     step_s = statistics.median(times[WARM_UP:])
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ HEARTBEAT_S = 10.0
 
 class HeartbeatThread:
     """Emits a heartbeat with the current phase, and a hardware reading, every `interval_s` seconds until stopped.
+
+    The first reading comes at once: a viewer need not wait for it.
 
     Args:
         emitter: Where the events go.
@@ -47,12 +50,15 @@ class HeartbeatThread:
         self._thread.join(timeout=5)
 
     def _beat(self) -> None:
+        self._tell(with_beat=False)
         while not self._stopped.wait(self._interval_s):
-            try:
+            self._tell(with_beat=True)
+
+    def _tell(self, *, with_beat: bool) -> None:
+        # A full disk is the training thread's to report, by its own next write; a beat may be lost.
+        with contextlib.suppress(DiskError):
+            if with_beat:
                 self._emitter.emit(Heartbeat(phase=self._phase()))
-                reading = self._read_hardware()
-                if reading is not None:
-                    self._emitter.emit(reading)
-            except DiskError:
-                # A full disk is the training thread's to report, by its own next write; a beat may be lost.
-                continue
+            reading = self._read_hardware()
+            if reading is not None:
+                self._emitter.emit(reading)

@@ -18,6 +18,7 @@ from engine.model.family import ModelFamily
 from engine.objective.loss import LossTerms
 from engine.optim.build import clip_gradients
 from engine.train.state import TrainState
+from engine.train.step_clock import StepClock, StepTimes
 
 SMALLEST_LOSS_SCALE = 1.0
 """An fp16 step that still overflows below this factor does not overflow because of the factor."""
@@ -34,6 +35,8 @@ class StepResult:
     audio_s: float
     step_s: float
     bucket: str
+    times: StepTimes
+    files: tuple[str, ...]
 
 
 def precision_context(config: Config, device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -52,6 +55,7 @@ def train_step(
     sigmas: Tensor,
     ssl_weight: float,
     device: torch.device,
+    clock: StepClock,
 ) -> StepResult:
     """Forward and backward over the micro-batches, clip, finite check, optimizer, schedule.
 
@@ -65,27 +69,32 @@ def train_step(
     terms_of = []
     for cpu_batch in micro_batches:
         batch = cpu_batch.to(device)
-        with precision_context(config, device):
+        with clock.span("forward"), precision_context(config, device):
             terms = family.loss(state.model, batch, sigmas=sigmas, ssl_weight=ssl_weight)
-        share = terms.total * (len(batch.files) / num_samples)
-        (share if state.scaler is None else state.scaler.scale(share)).backward()
+        with clock.span("backward"):
+            share = terms.total * (len(batch.files) / num_samples)
+            (share if state.scaler is None else state.scaler.scale(share)).backward()
         terms_of.append(terms)
 
-    if state.scaler is not None:
-        state.scaler.unscale_(state.optimizer)
-    grad_norm = clip_gradients(state.trainable.values(), max_norm=config.max_grad_norm, method=config.grad_clip_method)
+    with clock.span("optimizer"):
+        if state.scaler is not None:
+            state.scaler.unscale_(state.optimizer)
+        grad_norm = clip_gradients(
+            state.trainable.values(), max_norm=config.max_grad_norm, method=config.grad_clip_method
+        )
     weights = [len(batch.files) / num_samples for batch in micro_batches]
     loss, ssl_loss, norm = _read(terms_of, weights, grad_norm)
     _check_finite(state, micro_batches, terms_of, loss=loss, grad_norm=norm)
 
     lr = state.optimizer.param_groups[0]["lr"]
-    if state.scaler is None:
-        state.optimizer.step()
-    else:
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-    state.optimizer.zero_grad(set_to_none=config.set_grads_to_none)
-    state.schedule.step()
+    with clock.span("optimizer"):
+        if state.scaler is None:
+            state.optimizer.step()
+        else:
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=config.set_grads_to_none)
+        state.schedule.step()
     state.step += 1
 
     audio_s = sum(batch.audio_s for batch in micro_batches)
@@ -100,6 +109,8 @@ def train_step(
         audio_s=audio_s,
         step_s=step_s,
         bucket=micro_batches[0].bucket,
+        times=clock.read(step_s),
+        files=tuple(name for batch in micro_batches for name in batch.files),
     )
 
 

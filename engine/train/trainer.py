@@ -24,6 +24,7 @@ from engine.train.inbox import Inbox
 from engine.train.phases import Phases
 from engine.train.state import TrainState
 from engine.train.step import StepResult, train_step
+from engine.train.step_clock import StepClock
 from engine.train.validate import ClipMaker, HeldOutLoss, Interrupted
 from engine.train.weights import TrainedWeights
 
@@ -71,6 +72,10 @@ class Trainer:
     going_on_from: Path | None = None
     _last_save: float = field(default_factory=time.monotonic)
     _began: tuple[int, float] = (0, 0.0)
+    _clock: StepClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._clock = StepClock(self.device)
 
     def train(self) -> None:
         """Train to the last step.
@@ -93,6 +98,7 @@ class Trainer:
                     sigmas=self.sigmas,
                     ssl_weight=self.ssl_weight,
                     device=self.device,
+                    clock=self._clock,
                 )
                 self.report(result, data_s=data_s)
                 self.between_steps()
@@ -130,6 +136,10 @@ class Trainer:
                 eta_s=round(eta_s, 1),
                 ssl_loss=result.ssl_loss,
                 bucket=result.bucket,
+                forward_s=_rounded(result.times.forward_s),
+                backward_s=_rounded(result.times.backward_s),
+                optimizer_s=_rounded(result.times.optimizer_s),
+                files=result.files,
             )
         )
 
@@ -277,3 +287,7 @@ class Trainer:
     def warn(self, code: str, message: str) -> None:
         """Say something that stops nothing."""
         self.emitter.emit(RunWarning(code=code, message=message))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
