@@ -22,12 +22,14 @@ _ASKED = {
     "sample": "asked for a test clip",
     "stop_after_save": "asked to stop after the next save",
     "stop_now": "asked to save and stop",
+    "abort": "asked to stop without saving",
 }
 _DONE = {
     "pause": "Paused.",
     "resume": "Going on.",
     "stop_after_save": "It stops after the next save.",
     "stop_now": "Stopping: the step under way is finished and saved.",
+    "abort": "Stopping: the step under way is finished, nothing is saved.",
 }
 _NOT_DONE = {
     "pause": "It could not be paused.",
@@ -36,6 +38,7 @@ _NOT_DONE = {
     "sample": "The sample could not be made.",
     "stop_after_save": "It could not be stopped.",
     "stop_now": "It could not be stopped.",
+    "abort": "It could not be stopped.",
 }
 # Verdicts of a test clip in words; the engine's own word where a newer one has more.
 CLIP_WORDS = {"ok": "good level", "clips": "clips a little", "silent": "silent", "nonfinite": "broken"}
@@ -89,9 +92,13 @@ def write_step(state: RunState, event: events.Step, t: float) -> None:
     if not math.isfinite(event.loss):
         state.log.add(t, "▲", f"step {fmt.count(event.step)}  the loss is not a number", "warning")
     elif state.log.wants_step(t, event.step):
-        whole_s = step_seconds(event)
-        took = f"{whole_s:.2f} s" if whole_s < 10 else fmt.duration(whole_s)
-        state.log.chat(t, " ", f"step {fmt.count(event.step)}  loss {fmt.loss(event.loss)}  {took}")
+        chat_step(state, t, event.step, event.loss, step_seconds(event))
+
+
+def chat_step(state: RunState, t: float, step: int, loss: float, whole_s: float) -> None:
+    """The line of a step that is known to get one."""
+    took = f"{whole_s:.2f} s" if whole_s < 10 else fmt.duration(whole_s)
+    state.log.chat(t, " ", f"step {step:,}  loss {fmt.loss(loss)}  {took}")
 
 
 def write_gap(state: RunState, num_missing: int, t: float) -> None:

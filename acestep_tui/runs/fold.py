@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ _SPANS = ("validate", "save")
 _CLOCK_SLACK_S = 1.0
 # The same span's last durations; enough for a median, whatever the length of the run.
 _MAX_DURATIONS = 50
+_VRAM = re.compile(rb'"vram_(?:used|peak)_bytes":(\d+)')
+_RAM = re.compile(rb'"ram_bytes":(\d+)')
 # Events of which only the newest counts, with the field that keeps it.
 _NEWEST: dict[type[events.Event], str] = {
     events.Plan: "plan",
@@ -156,16 +159,27 @@ def _fold_fact(state: RunState, event: events.Event, t: float) -> None:
         case events.Paused():
             state.paused, state.paused_t = event.paused, t if event.paused else None
         case events.Hardware():
-            _fold_hardware(state, event, t)
+            fold_hardware(state, event, t)
         case events.RunEnded():
             state.ended = event
             state.ended_in, state.phase, state.span = state.phase, "", ""
             state.paused, state.paused_t = False, None
 
 
-def _fold_hardware(state: RunState, event: events.Hardware, t: float) -> None:
+def fold_hardware(state: RunState, event: events.Hardware, t: float) -> None:
+    """Make this the newest reading."""
     state.hardware, state.hardware_t = event, t
     vram = [value for value in (event.vram_used_bytes, event.vram_peak_bytes) if value is not None]
-    state.vram_highest_bytes = max([*vram, state.vram_highest_bytes or 0]) if vram else state.vram_highest_bytes
-    if event.ram_bytes is not None:
-        state.ram_highest_bytes = max(event.ram_bytes, state.ram_highest_bytes or 0)
+    _raise(state, max(vram, default=None), event.ram_bytes)
+
+
+def fold_highest(state: RunState, lines: bytes) -> None:
+    """Take the highest memory from readings that are not the newest, as their lines stand in the file."""
+    _raise(state, max(map(int, _VRAM.findall(lines)), default=None), max(map(int, _RAM.findall(lines)), default=None))
+
+
+def _raise(state: RunState, vram_bytes: int | None, ram_bytes: int | None) -> None:
+    if vram_bytes is not None:
+        state.vram_highest_bytes = max(vram_bytes, state.vram_highest_bytes or 0)
+    if ram_bytes is not None:
+        state.ram_highest_bytes = max(ram_bytes, state.ram_highest_bytes or 0)

@@ -24,13 +24,17 @@ class PreparedSong:
 
 @dataclass(slots=True)
 class Preparation:
-    """All songs in the order they were first heard of. Empty until the first `cache_progress`."""
+    """All songs in the order they were first heard of. Empty until the first `cache_progress`.
+
+    `num_there` counts the entries that an earlier preparation left; None until the first one is made.
+    """
 
     songs: dict[str, PreparedSong] = field(default_factory=dict)
     bytes: int = 0
     audio_s: float = 0.0
     done: int = 0
     total: int = 0
+    num_there: int | None = None
     started_t: float | None = None
     _recent: deque[tuple[float, str, float, int]] = field(default_factory=deque)
 
@@ -40,6 +44,8 @@ class Preparation:
 
     def add(self, event: CacheProgress, t: float) -> None:
         """One entry is ready."""
+        if self.num_there is None:
+            self.num_there = max(event.done - 1, 0)
         self.done, self.total = event.done, event.total
         # Runs of before the parts were told: sound has a length, captions have none and no song's name.
         part = event.part or ("sound" if event.audio_s > 0 else "")

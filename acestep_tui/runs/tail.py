@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,28 +31,45 @@ class EventTail:
         self.offset = 0
         self.num_unreadable = 0
 
-    def poll(self) -> list[Line]:
-        """All whole lines since the last call, in order; empty while the file does not exist yet."""
-        lines: list[Line] = []
+    def chunks(self, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:
+        """Whole lines since the last call, some megabytes at a time; nothing while the file does not exist yet.
+
+        Raises:
+            OSError: The file is there and cannot be read.
+        """
         try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                while chunk := file.read(_CHUNK_BYTES):
-                    whole = chunk[: chunk.rfind(b"\n") + 1]
-                    if not whole:
-                        break
-                    self.offset += len(whole)
-                    file.seek(self.offset)
-                    self._parse(whole, lines)
+            file = self.path.open("rb")
         except (FileNotFoundError, NotADirectoryError):
-            return lines
+            return
+        with file:
+            file.seek(self.offset)
+            while chunk := file.read(chunk_bytes):
+                whole = chunk[: chunk.rfind(b"\n") + 1]
+                if not whole:
+                    if len(chunk) < chunk_bytes:
+                        return
+                    chunk_bytes *= 2  # one line longer than a chunk
+                self.offset += len(whole)
+                file.seek(self.offset)
+                if whole:
+                    yield whole
+
+    def poll(self) -> list[Line]:
+        """All whole lines since the last call, in order, each with its text; empty while there is no file yet."""
+        lines: list[Line] = []
+        for whole in self.chunks():
+            for raw in whole.decode("utf-8", errors="replace").split("\n")[:-1]:
+                record = self.read_line(raw)
+                if record is not None:
+                    lines.append(Line(raw, record))
         return lines
 
-    def _parse(self, whole: bytes, lines: list[Line]) -> None:
-        for raw in whole.decode("utf-8", errors="replace").split("\n")[:-1]:
-            if not raw.strip():
-                continue
-            try:
-                lines.append(Line(raw, events.decode(raw)))
-            except ValueError:
-                self.num_unreadable += 1  # a line torn by a crash in the middle of the file
+    def read_line(self, raw: str) -> events.Record | None:
+        """One line parsed; None when it is blank or cannot be read (which is counted)."""
+        if not raw.strip():
+            return None
+        try:
+            return events.decode(raw)
+        except (ValueError, RecursionError):
+            self.num_unreadable += 1  # a line torn by a crash in the middle of the file
+            return None
