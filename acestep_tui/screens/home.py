@@ -1,0 +1,241 @@
+"""Home: greeting, recent runs live, what next, this computer. The first paint waits for nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from acestep_tui.commands import Command, bindings
+from acestep_tui.doctor import Check
+from acestep_tui.paths import absolute
+from acestep_tui.runs.summary import RunSummary
+from acestep_tui.screens.base import HouseScreen
+from acestep_tui.screens.home_page import HomeFacts, page
+from acestep_tui.widgets.page import Page
+from acestep_tui.widgets.paint import ACCENT, MUTED, join
+from acestep_tui.widgets.rows import Rows
+from acestep_tui.wizard.draft_files import DraftSummary
+from engine.contract.run_dir import RunDir
+
+_LIST_REFRESH_S = 2.0
+
+
+class HomeScreen(HouseScreen):
+    """The start page."""
+
+    CSS_PATH = Path(__file__).with_name("home.tcss")
+    BINDINGS: ClassVar[list[BindingType]] = bindings("home")
+    scopes = ("home",)
+    help_title = "Home"
+
+    @dataclass
+    class Listed(Message):
+        """The runs and drafts as they are now."""
+
+        runs: Sequence[RunSummary]
+        drafts: Sequence[DraftSummary]
+
+    @dataclass
+    class Looked(Message):
+        """This computer and the model."""
+
+        checks: Sequence[Check]
+        in_use: Sequence[Check]
+        model: Check
+
+    def __init__(self, facts: HomeFacts | None = None) -> None:
+        super().__init__()
+        self._is_given = facts is not None
+        self.facts = facts or HomeFacts()
+
+    def compose_body(self) -> Iterable[Widget]:
+        """One page."""
+        yield Page(id="page")
+
+    def on_mount(self) -> None:
+        """Show what is known, then look."""
+        self.facts = dataclasses.replace(self.facts, now=self.house.clock())
+        self.query_one("#page", Page).focus()
+        self._fill()
+        if not self._is_given:
+            self.list_runs()
+            self.look()
+            self.set_interval(_LIST_REFRESH_S, self.list_runs)
+
+    def on_resize(self, event: object) -> None:
+        """Another size is another page."""
+        super().on_resize(event)  # type: ignore[arg-type]
+        self._fill()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="list")
+    def list_runs(self) -> None:
+        """Runs and drafts, from their folders."""
+        from acestep_tui.runs.summary import summaries
+        from acestep_tui.wizard.draft_files import list_drafts
+
+        self.post_message(self.Listed(summaries(now=self.house.clock()), list_drafts()))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="look")
+    def look(self) -> None:
+        """The computer, once."""
+        from acestep_tui.look import look_for_home
+
+        checks, in_use, model = look_for_home(absolute(self.house.settings["runs_folder"]))
+        self.post_message(self.Looked(checks, in_use, model))
+
+    def on_home_screen_listed(self, message: Listed) -> None:
+        """Show the runs."""
+        was_first = self.facts.is_first
+        self.facts = dataclasses.replace(
+            self.facts, runs=message.runs, drafts=message.drafts, now=self.house.clock()
+        )
+        self._fill()
+        if was_first and not self.facts.is_first:
+            # The list has just come: the newest run is what one most likely wants.
+            shown = self.query_one("#page", Page)
+            if shown.stops:
+                shown.move_to(shown.stops[0])
+
+    def on_home_screen_looked(self, message: Looked) -> None:
+        """Show the computer."""
+        self.facts = dataclasses.replace(
+            self.facts, checks=message.checks, in_use=message.in_use, model=message.model
+        )
+        self._fill()
+
+    def _fill(self) -> None:
+        shown = self.query_one("#page", Page)
+        shown.show(page(self.facts, self.size.width, self.size.height - 2, shown.selected))
+        running = sum(run.is_running for run in self.facts.runs)
+        right = join((f"● {running} training", ACCENT), "   ", (self.house.host, MUTED)) if running else ""
+        self.show_header(right=right)
+        self.refresh_bindings()
+
+    def on_rows_moved(self) -> None:
+        """The sentence under the list is about the selected run."""
+        self._fill()
+
+    @property
+    def _selected(self) -> object | None:
+        return self.query_one("#page", Page).selected
+
+    def _selected_run(self) -> RunSummary | None:
+        return next((run for run in self.facts.runs if f"run:{run.run.path}" == self._selected), None)
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Enter or a click."""
+        message.stop()
+        target = self._selected
+        run = self._selected_run()
+        if run is not None:
+            self.house.open_monitor(run.run)
+        elif isinstance(target, int):
+            self.action_pick(target)
+        elif isinstance(target, str):
+            self._open_draft(Path(target.partition(":")[2]))
+
+    def action_choose(self) -> None:
+        """Enter belongs to the list."""
+        self.query_one("#page", Page).action_choose()
+
+    def action_pick(self, number: int) -> None:
+        """One of the four ways on."""
+        if number == 1:
+            self._go_on_or_new()
+        elif number == 2:
+            self.start_demo()
+        elif number == 3:
+            self._open_file()
+        else:
+            self.house.open_doctor()
+
+    def _go_on_or_new(self) -> None:
+        if self.facts.drafts:
+            self._open_draft(self.facts.drafts[0].path)
+        else:
+            self.action_new_run()
+
+    def _open_draft(self, path: Path) -> None:
+        from acestep_tui.wizard.draft_files import load_draft
+        from engine.contract.errors import UserError
+
+        try:
+            draft, notes = load_draft(path)
+        except UserError as error:
+            self.house.toast("error", error.message, error.hint)
+            return
+        self.house.open_wizard(draft)
+        for note in notes:
+            self.house.toast("warning", note)
+
+    def _open_file(self) -> None:
+        from acestep_tui.screens.open_preset import OpenPresetDialog
+
+        def opened(path: Path | None) -> None:
+            if path is not None:
+                self.house.open_preset(path)
+
+        self.app.push_screen(OpenPresetDialog(), opened)
+
+    def action_new_run(self) -> None:
+        """A new set-up; drafts stay."""
+        self.house.open_wizard()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
+    def start_demo(self) -> None:
+        """Train the demo, or watch it where it already trains."""
+        from acestep_tui.runs.start import start_demo
+
+        self._begin(start_demo)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
+    def _resume(self, run: RunDir) -> None:
+        from acestep_tui.runs.start import start_again
+
+        self._begin(lambda: start_again(run))
+
+    def _begin(self, start) -> None:  # type: ignore[no-untyped-def]
+        from engine.contract.errors import UserError
+
+        try:
+            run = start()
+        except UserError as error:
+            self.app.call_from_thread(self.house.toast, "error", error.message, error.hint)
+            return
+        self.app.call_from_thread(self.house.open_monitor, run)
+
+    def action_resume(self) -> None:
+        """Go on with the selected run."""
+        run = self._selected_run()
+        if run is not None:
+            self._resume(run.run)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Resume is there only for a run that can go on."""
+        del parameters
+        if action == "resume":
+            run = self._selected_run()
+            return run is not None and run.can_resume
+        if action == "new_run":
+            return not self.facts.is_first
+        return True
+
+    def footer_word(self, command: Command) -> str:
+        """Newcomers choose; others open."""
+        if command.name == "choose" and self.facts.is_first:
+            return "Choose"
+        if command.name == "pick(1)" and not self.facts.is_first:
+            return ""
+        return command.word
+
+    def action_leave(self) -> None:
+        """Quit."""
+        self.house.leave()

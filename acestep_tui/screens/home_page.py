@@ -1,0 +1,234 @@
+"""The lines of Home, from facts alone: greeting, recent runs, what next, this computer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from acestep_tui import format as fmt
+from acestep_tui.doctor import Check
+from acestep_tui.runs.summary import RunSummary
+from acestep_tui.widgets.page import AIR, PageRow, still
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, WARNING, Part, columns, join, spread, text, title, wrap
+from acestep_tui.wizard.draft_files import DraftSummary
+from acestep_tui.wizard.fields import STEP_IDS
+
+_NARROW_RUNS, _WIDE_RUNS = 5, 6
+_CHECK_WIDTH = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """A row of "What next?"."""
+
+    number: int
+    label: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class HomeFacts:
+    """What Home knows.
+
+    Attributes:
+        runs: All runs, newest activity first.
+        drafts: Set-ups not started.
+        checks: The look at this computer; None until it is done.
+        model: The model's row of it.
+        in_use: One line on a computer that works: ``✓ RTX 4070  6.6 of 12.0 GB used``.
+        now: Unix seconds.
+    """
+
+    runs: Sequence[RunSummary] = ()
+    drafts: Sequence[DraftSummary] = ()
+    checks: Sequence[Check] | None = None
+    model: Check | None = None
+    in_use: Sequence[Check] = ()
+    now: float = 0.0
+
+    @property
+    def is_first(self) -> bool:
+        """No run before and none now: the page for newcomers."""
+        return not self.runs and not self.drafts
+
+
+def menu(facts: HomeFacts) -> list[Menu]:
+    """The four ways on."""
+    hint = "about 5 minutes, starts nothing by itself"
+    if facts.drafts:
+        newest = facts.drafts[0]
+        hint = f"go on with {newest.name}, step {newest.step}; n is new"
+    elif facts.runs:
+        hint = "a new one, or go on with a draft"
+    return [
+        Menu(1, "Set up a training run", hint),
+        Menu(2, "Try the demo", "12 made-up songs, no GPU, 3 minutes"),
+        Menu(3, "Open a preset or config", "a SimpleTuner config.json works as it is"),
+        Menu(4, "Check this computer", "drivers, disk, formats, network"),
+    ]
+
+
+def page(facts: HomeFacts, width: int, height: int, selected: object | None = None) -> list[PageRow]:
+    """The rows between header and footer.
+
+    Args:
+        facts: What is known.
+        width, height: Room in cells.
+        selected: The target under the cursor: a run that needs attention says so under the list.
+    """
+    is_wide, is_tall = width >= 100, height >= 30
+    margin = (width - 98) // 2 if is_wide else 3
+    inner = 98 if is_wide else width - 2 * margin + 1
+    air = [AIR] if is_tall else []
+    rows = _first_page(facts, inner, is_tall) if facts.is_first else _page(facts, inner, is_tall, selected, air)
+    return [PageRow(_indented(row.draw, inner, margin), row.target) for row in rows]
+
+
+def _indented(draw: Callable[[int, bool], Content], inner: int, margin: int) -> Callable[[int, bool], Content]:
+    return lambda _width, is_selected: draw(inner, is_selected).pad_left(margin)
+
+
+def _first_page(facts: HomeFacts, width: int, is_tall: bool) -> list[PageRow]:
+    air = [AIR] if is_tall else []
+    greeting = "Bring a folder of music. Six short steps look at this computer and your songs, show what training takes,"
+    greeting += " and start it. Nothing runs before that."
+    live = text("looked just now" if facts.checks is not None else "looking …", MUTED)
+    rows = [AIR, *([AIR] * 3 if is_tall else []), still(text("Teach ACE-Step your songs.", BOLD))]
+    rows += [still(line) for line in wrap(greeting, min(width - 2, 80))]
+    rows += [AIR, *air, still(title(width, "This computer", live=live)), *air]
+    rows += [still(_check_line(check, width)) for check in _first_checks(facts)]
+    rows += [AIR, *air, *_menu_rows(facts, width, is_tall)]
+    if is_tall:
+        rows += [AIR] * 10
+        last = "New here? Try the demo first: it goes the whole way, from songs to a finished LoRA, in three minutes."
+        rows += [still(text(last, MUTED))]
+        explained = "A LoRA is a small add-on file that teaches a big model something new without changing the model itself."
+        rows += [still(text(explained, MUTED))]
+    else:
+        rows += [AIR, AIR, AIR]
+        rows.append(still(text("New here? Try the demo first: the whole way, songs to LoRA, in 3 minutes.", MUTED)))
+    return rows
+
+
+def _first_checks(facts: HomeFacts) -> list[Check]:
+    names = ("Graphics card", "Memory", "Disk", "Audio")
+    found = {check.name: check for check in facts.checks or ()}
+    checks = [found.get(name, Check("unknown", name, fmt.UNKNOWN)) for name in names]
+    return [*checks, facts.model or Check("unknown", "Model", fmt.UNKNOWN)]
+
+
+def _check_line(check: Check, width: int) -> Content:
+    head = join((check.glyph, check.style), " ", (check.name.ljust(_CHECK_WIDTH), BOLD), " ", check.fact)
+    cure = check.cure if head.cell_length + len(check.cure) + 3 <= width else ""
+    if width >= 90 and cure:
+        return join(head.pad_right(max(0, 60 - head.cell_length)), (cure, MUTED))
+    return spread(head, (cure, MUTED), width)
+
+
+def _menu_rows(facts: HomeFacts, width: int, is_tall: bool) -> list[PageRow]:
+    rows = [still(title(width, "What next?")), *([AIR] if is_tall else [])]
+    return rows + [PageRow(_menu_row(entry), entry.number) for entry in menu(facts)]
+
+
+def _menu_row(entry: Menu) -> Callable[[int, bool], Content]:
+    def draw(width: int, is_selected: bool) -> Content:
+        mark = ("❯ " if is_selected else "  ", f"bold {ACCENT}")
+        label = (entry.label.ljust(28), BOLD if is_selected else "")
+        return join(mark, (str(entry.number), f"bold {ACCENT}"), "  ", label, (entry.hint, MUTED))
+
+    return draw
+
+
+def _page(
+    facts: HomeFacts, width: int, is_tall: bool, selected: object | None, air: Sequence[PageRow]
+) -> list[PageRow]:
+    is_wide = width >= 90
+    recent = recent_rows(facts, _WIDE_RUNS if is_wide else _NARROW_RUNS)
+    shown = sum(isinstance(entry, RunSummary) for entry in recent)
+    count = text(f"{shown} of {len(facts.runs)}", MUTED)
+    rows = [AIR, *([AIR, AIR] if is_tall else []), still(text(greeting(facts), BOLD)), AIR, *air]
+    rows += [still(title(width, "Recent runs", live=count)), *air]
+    rows += [PageRow(_recent_row(entry, facts.now), entry.key) for entry in recent_targets(recent)]
+    rows += [AIR, *air, still(attention(facts, recent, width, selected)), AIR, *air, *_menu_rows(facts, width, is_tall)]
+    rows += [AIR, AIR, still(title(width, "This computer")), *air, still(_in_use_line(facts))]
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A row of the recent runs with what the cursor stands on: ``run:PATH`` or ``draft:PATH``."""
+
+    key: str
+    entry: RunSummary | DraftSummary
+
+
+def recent_targets(recent: Sequence[RunSummary | DraftSummary]) -> list[Recent]:
+    """The rows with their keys."""
+    return [
+        Recent(f"run:{one.run.path}" if isinstance(one, RunSummary) else f"draft:{one.path}", one) for one in recent
+    ]
+
+
+def recent_rows(facts: HomeFacts, most: int) -> list[RunSummary | DraftSummary]:
+    """The newest runs, drafts last; a draft always has its place, so that it is not forgotten."""
+    drafts = list(facts.drafts[:1])
+    return [*facts.runs[: most - len(drafts)], *drafts]
+
+
+def _recent_row(row: Recent, now: float) -> Callable[[int, bool], Content]:
+    def draw(width: int, is_selected: bool) -> Content:
+        mark = ("❯ " if is_selected else "  ", f"bold {ACCENT}")
+        cells = _draft_cells(row.entry, now) if isinstance(row.entry, DraftSummary) else _run_cells(row.entry)
+        glyph, word, name, steps, loss, news, about = cells
+        style = BOLD if is_selected else ""
+        start = [join(glyph, " ", word), (name, style), steps]
+        if width < 90:
+            head = join(mark, columns(start, [11, 17, -16], gap=1))
+            return spread(head, news, width)
+        rest = columns([*start, loss, news, (about, MUTED)], [11, 20, -16, 7, 16, 24], gap=1)
+        return join(mark, rest)
+
+    return draw
+
+
+def _run_cells(run: RunSummary) -> tuple[Part, Part, str, Part, Part, Part, str]:
+    steps = fmt.part_of(run.step, run.steps_total)
+    return (run.glyph, run.style), run.word, run.name, steps, fmt.loss(run.loss), (run.news, MUTED), run.about
+
+
+def _draft_cells(draft: DraftSummary, now: float) -> tuple[Part, Part, str, Part, Part, Part, str]:
+    when = fmt.ago(draft.saved_at, now)
+    steps = f"step {draft.step} of {len(STEP_IDS)}"
+    return ("○", MUTED), "draft", draft.name, steps, "", (when, MUTED), "not started"
+
+
+def greeting(facts: HomeFacts) -> str:
+    """One sentence on how things stand."""
+    running = sum(run.is_running for run in facts.runs)
+    if running == 1:
+        return "Welcome back. One run is training: it needs nothing from you."
+    if running:
+        return f"Welcome back. {running} runs are training: they need nothing from you."
+    return "Welcome back. Nothing is training now."
+
+
+def attention(
+    facts: HomeFacts, recent: Sequence[RunSummary | DraftSummary], width: int, selected: object | None
+) -> Content:
+    """The sentence under the list: of the selected run, else of the first that needs attention."""
+    needing = [run for run in recent if isinstance(run, RunSummary) and run.sentence]
+    chosen = next((run for run in needing if f"run:{run.run.path}" == selected), needing[0] if needing else None)
+    if chosen is None:
+        return Content("")
+    style = chosen.style if chosen.style else WARNING
+    line = wrap(join((chosen.glyph, style), f" {chosen.name} {chosen.sentence}"), width)
+    return line[0]
+
+
+def _in_use_line(facts: HomeFacts) -> Content:
+    checks = [*facts.in_use, *([facts.model] if facts.model is not None else [])]
+    if not checks:
+        return text(fmt.UNKNOWN, MUTED)
+    return Content("   ").join(join((check.glyph, check.style), f" {check.fact}") for check in checks)
