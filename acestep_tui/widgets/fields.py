@@ -1,0 +1,390 @@
+"""The fields of the set-up: label, value and sign in one row, the reason (or what is wrong) under it.
+
+A `Field` is one widget that draws itself to the cell; where its value comes from is the subclass's business
+(`acestep_tui.wizard.setting_field` reads a setting's declaration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from rich.cells import cell_len
+from textual import events
+from textual.binding import BindingType
+from textual.content import Content
+from textual.geometry import Offset, Size
+from textual.message import Message
+
+from acestep_tui.commands import bindings
+from acestep_tui.widgets.choice_list import ChoiceList, Option
+from acestep_tui.widgets.lines import Lines
+from acestep_tui.widgets.paint import ACCENT, BOLD, ERROR, MUTED, Part, fit, join, text, wrap
+from acestep_tui.widgets.text_line import TextLine
+
+# Where things stand in a field, in cells from its left end.
+LABEL_WIDTH, MARK_AT, RUN_AT, VALUE_AT = 17, 17, 18, 19
+RUN_WIDTH = 26
+_LEAST_REASON_AT = 2
+
+Kind = Literal["list", "number", "text", "path"]
+_SIGNS: dict[Kind, str] = {"list": "▾", "number": "±", "text": "", "path": "…"}
+
+
+class Field(Lines, can_focus=True):
+    """One value that can be changed.
+
+    Args:
+        label: What stands at its left.
+        kind: A list to choose from, a number (the arrow keys step), a text, or a path.
+        run: Width of the panel-coloured run; 0 = to the right end.
+        after: What follows the run on its row.
+        is_open: Whether it can be changed; a setting of a later version is shown muted.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("field")
+    DEFAULT_CSS = """
+    Field { height: auto; }
+    """
+
+    @dataclass
+    class Changed(Message):
+        """Its value is another one."""
+
+        field: Field
+
+    @dataclass
+    class Finished(Message):
+        """Enter: on to the next field."""
+
+        field: Field
+
+    @dataclass
+    class HelpWanted(Message):
+        """F1 in the field."""
+
+        field: Field
+
+    def __init__(
+        self,
+        label: str,
+        kind: Kind,
+        *,
+        run: int | None = None,
+        after: Part = "",
+        is_open: bool = True,
+        id: str | None = None,  # noqa: A002 - Textual's name
+    ) -> None:
+        super().__init__(id=id)
+        self.label, self.kind = label, kind
+        self.run_width = run if run is not None else (0 if kind in ("text", "path") else RUN_WIDTH)
+        self.after = after
+        self.is_open = is_open
+        self.can_focus = is_open
+        self.error = ""
+        self._line = TextLine()
+
+    # -- what a subclass gives --
+
+    def value_text(self) -> str:
+        """The value as it is shown; empty when there is none."""
+        return ""
+
+    def placeholder(self) -> str:
+        """What stands there, muted, while nothing does."""
+        return ""
+
+    def reason(self) -> Part:
+        """What stands under it while nothing is wrong."""
+        return ""
+
+    def is_yours(self) -> bool:
+        """Whether the value differs from the recommended one."""
+        return False
+
+    def options(self) -> Sequence[Option]:
+        """The list to choose from."""
+        return ()
+
+    def current(self) -> Any:
+        """The value of the chosen option."""
+        return None
+
+    def choose(self, value: Any) -> None:
+        """Take an option."""
+
+    def take(self, typed: str) -> str:
+        """Take a typed text; returns why not, or an empty text. An empty one brings the recommendation back."""
+        del typed
+        return ""
+
+    def step(self, direction: int) -> None:
+        """Take the next value up or down."""
+
+    def restore(self) -> None:
+        """Bring the recommendation back."""
+
+    # -- state --
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether it is typed into."""
+        return self.kind != "list"
+
+    @property
+    def typed(self) -> str:
+        """The text as typed so far."""
+        return self._line.value
+
+    @property
+    def is_focused(self) -> bool:
+        """Whether it, or its list, has the focus."""
+        return self.has_focus or self.has_focus_within
+
+    def show(self) -> None:
+        """Draw again: its value, its reason, or what it depends on changed. What is being typed stays."""
+        if not self.error and (not self.has_focus or self._line.is_fresh):
+            self._load()
+        self.redraw()
+        if self.size.height and self.size.height != self._needed_height(self.size.width):
+            self.refresh(layout=True)
+
+    def _load(self) -> None:
+        if self.is_typed:
+            self._line.load(self.value_text(), is_fresh=self.has_focus and self.kind == "number")
+
+    def changed(self) -> None:
+        """Say that the value is another one."""
+        self.post_message(self.Changed(self))
+
+    # -- drawing --
+
+    def lines(self, width: int, height: int) -> Sequence[Content]:
+        """The row, and what stands under it."""
+        del height
+        return [self._row(width), *self._under(width)]
+
+    def _row(self, width: int) -> Content:
+        is_focused = self.is_focused
+        style = f"{BOLD} {ACCENT}" if is_focused else "" if self.is_open else MUTED
+        mark = ("▌", ACCENT) if is_focused else " "
+        room = self.run_width or max(width - RUN_AT, 8)
+        left = join(fit((self.label, style), LABEL_WIDTH), mark, self._run(min(room, max(width - RUN_AT, 0))))
+        right = join("  ", self.after) if self.after else ""
+        yours = join("  ", ("●", ACCENT), (" yours", MUTED)) if self.is_yours() and not self.error else ""
+        return fit(join(left, right, yours), width)
+
+    def _run(self, room: int) -> Content:
+        ground = "on $block-cursor-background" if self.is_focused else "on $panel" if self.is_open else ""
+        sign = _SIGNS[self.kind] if self.is_open else ""
+        inner = room - 2 - (len(sign) + 1 if sign else 0)
+        content = join(" ", fit(self._value(max(inner, 1)), max(inner, 1)))
+        content = join(content, " ", (sign, MUTED), " ") if sign else join(content, " ")
+        return fit(content, room).stylize(ground) if ground else fit(content, room)
+
+    def _value(self, room: int) -> Content:
+        if not self.is_typed:
+            return text(self.value_text(), BOLD if self.is_open else MUTED)
+        is_edited = self.has_focus or bool(self.error)
+        shown = self._line.value if is_edited else self.value_text()
+        if not shown:
+            hint = text(self.placeholder(), MUTED)
+            return join(("▏", ACCENT), hint) if self.has_focus else hint
+        if not self.has_focus or self._line.is_fresh:
+            return text(shown, BOLD if self.is_open else MUTED)
+        visible, place = self._line.view(room)
+        if place >= len(visible):
+            return join((visible, BOLD), ("▏", ACCENT))
+        return join((visible[:place], BOLD), (visible[place], f"{BOLD} reverse"), (visible[place + 1 :], BOLD))
+
+    def _said(self) -> Part:
+        if self.error:
+            return join(("✗ ", ERROR), (self.error, ERROR))
+        if self.has_focus and self.is_typed and not self._line.value and self.placeholder():
+            return join((f"⌫ brings {self.placeholder()} back.", MUTED))
+        return self.reason()
+
+    def _under(self, width: int) -> list[Content]:
+        said = fit(self._said(), join(self._said()).cell_length)
+        at = min(VALUE_AT, width - said.cell_length)
+        if at < _LEAST_REASON_AT:
+            at = min(VALUE_AT, max(width // 8, _LEAST_REASON_AT))
+        return [line.pad_left(at) for line in wrap(said, max(width - at, 8))]
+
+    def _needed_height(self, width: int) -> int:
+        return 1 + len(self._under(width))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Two rows; more where the reason does not fit into one."""
+        del container, viewport
+        return self._needed_height(width)
+
+    # -- the keyboard --
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Letters go into a field that is typed into."""
+        del key
+        return self.is_typed and character is not None and character.isprintable()
+
+    def on_focus(self) -> None:
+        """The value is ready to be typed over."""
+        if not self.error:
+            self._load()
+        self.redraw()
+
+    def on_blur(self) -> None:
+        """What is typed is shown as it was understood."""
+        if not self.error:
+            self._load()
+        self.redraw()
+
+    def on_key(self, event: events.Key) -> None:
+        """Editing."""
+        if not self.is_typed:
+            return
+        before = self._line.value
+        if event.key == "backspace" and not before:
+            self._bring_back()
+        elif event.is_printable and event.character:
+            self._line.insert(event.character)
+        elif not self._line.key(event.key):
+            return
+        event.stop()
+        event.prevent_default()
+        if self._line.value != before and not (event.key == "backspace" and not before):
+            self._take_typed()
+        self._place_cursor()
+        self.show()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Pasting is typing."""
+        if self.is_typed:
+            event.stop()
+            self._line.insert(event.text.strip())
+            self._take_typed()
+            self.show()
+
+    def _take_typed(self) -> None:
+        self.error = self.take(self._line.value)
+        self.changed()
+
+    def _bring_back(self) -> None:
+        self.error = ""
+        self.restore()
+        self._load()
+        self.changed()
+
+    def put(self, value: str) -> None:
+        """Type this text in place of the old one (a completion, a picked folder)."""
+        self._line.load(value)
+        self._take_typed()
+        self.show()
+
+    def action_enter(self) -> None:
+        """Open the list, else go on."""
+        if self.kind == "list":
+            self.action_open()
+        else:
+            self.post_message(self.Finished(self))
+
+    def action_open(self) -> None:
+        """Open the list."""
+        options = list(self.options())
+        if self.kind != "list" or not options or self.query(ChoiceList):
+            return
+        chosen = ChoiceList(options, self.current())
+        # Below its field; Textual moves it into the screen where it would not fit.
+        chosen.styles.offset = (RUN_AT, 1)
+        self.mount(chosen)
+
+    def action_up(self) -> None:
+        """A number goes up, a list opens, from a text to the field above."""
+        self._arrow(1)
+
+    def action_down(self) -> None:
+        """A number goes down, a list opens, from a text to the field below."""
+        self._arrow(-1)
+
+    def _arrow(self, direction: int) -> None:
+        if self.kind == "number":
+            self.error = ""
+            self.step(direction)
+            self._load()
+            self.changed()
+            self.show()
+        elif self.kind == "list":
+            self.action_open()
+        elif direction > 0:
+            self.screen.focus_previous()
+        else:
+            self.screen.focus_next()
+
+    def action_cycle(self, direction: int) -> None:
+        """The option before or after, without opening the list."""
+        values = [option.value for option in self.options() if not option.is_later]
+        if self.kind == "list" and values:
+            place = values.index(self.current()) if self.current() in values else 0
+            self._chosen(values[(place + direction) % len(values)])
+
+    def action_restore(self) -> None:
+        """Bring the recommendation back into a list."""
+        self._bring_back()
+        self.show()
+
+    def action_explain(self) -> None:
+        """What this field is."""
+        self.post_message(self.HelpWanted(self))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that edit a text belong to it."""
+        del parameters
+        return self.kind == "list" if action in ("open", "cycle", "restore") else True
+
+    def _chosen(self, value: Any) -> None:
+        self.error = ""
+        self.choose(value)
+        self.changed()
+        self.show()
+
+    def on_choice_list_chosen(self, message: ChoiceList.Chosen) -> None:
+        """An option of the list."""
+        message.stop()
+        self.close_list()
+        self._chosen(message.value)
+        self.post_message(self.Finished(self))
+
+    def on_choice_list_closed(self, message: ChoiceList.Closed) -> None:
+        """Escape, or a click elsewhere."""
+        message.stop()
+        self.close_list(keeps_focus=message.by_key)
+
+    def close_list(self, *, keeps_focus: bool = True) -> None:
+        """Put the list away."""
+        for shown in self.query(ChoiceList):
+            shown.remove()
+        if keeps_focus:
+            self.focus()
+        self.redraw()
+
+    # -- the mouse --
+
+    def on_click(self, event: events.Click) -> None:
+        """Open the list, or put the cursor there; on ``±`` up."""
+        if event.widget is not self or not self.is_open:
+            return
+        end = RUN_AT + self.run_width
+        if event.y:
+            return
+        if self.kind == "list":
+            self.action_open()
+        elif self.kind == "number" and end - 3 <= event.x < end:
+            self.action_up()
+        elif event.x >= VALUE_AT:
+            self._line.place_at(int(event.x) - VALUE_AT)
+            self.redraw()
+
+    def _place_cursor(self) -> None:
+        """The terminal's own cursor follows, for input methods that draw beside it."""
+        visible, place = self._line.view(max(self.run_width, 8))
+        self.app.cursor_position = self.content_region.offset + Offset(VALUE_AT + cell_len(visible[:place]), 0)
