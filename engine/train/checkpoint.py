@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -24,15 +23,15 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from engine.contract.checkpoint_files import MANIFEST_FILE, sha256
 from engine.contract.config import Config
 from engine.contract.errors import ModelError, as_disk_error, is_disk_failure
-from engine.contract.files import read_json, sync_folder, write_json
+from engine.contract.files import sync_folder, write_json
 from engine.contract.run_dir import GUARD_FILE, PARTIAL_SUFFIX, RunDir, checkpoint_step
 from engine.train.state import TrainState, optimizer_tensors, random_tensors
 from engine.train.weights import TrainedWeights
 
 FORMAT_VERSION = 1
-MANIFEST_FILE = "checkpoint_manifest.json"
 STATE_FILE = "training_state.json"
 TENSORS_FILE = "training_state.safetensors"
 
@@ -133,38 +132,6 @@ def purge_checkpoints(
 def folder_bytes(folder: Path) -> int:
     """Bytes in all files below ``folder``."""
     return sum(path.stat().st_size for path in _files(folder))
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def check_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint whose files are all there and unchanged.
-
-    Raises:
-        ModelError: Guard or manifest missing, or a file missing, short or changed.
-    """
-    hint = "Go on from an older checkpoint with --resume_from_checkpoint=checkpoint-N, or start anew with --fresh."
-    if not (folder / GUARD_FILE).exists():
-        raise ModelError(f"{folder}: not whole (no {GUARD_FILE}: the save was interrupted)", hint=hint)
-    try:
-        manifest: dict[str, Any] = read_json(folder / MANIFEST_FILE)
-        files: dict[str, dict[str, Any]] = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder / MANIFEST_FILE}: cannot be read: {error}", hint=hint) from error
-    for name, facts in files.items():
-        path = folder / name
-        if not path.is_file():
-            raise ModelError(f"{path}: missing", hint=hint)
-        if path.stat().st_size != facts["bytes"] or sha256(path) != facts["sha256"]:
-            raise ModelError(f"{path}: does not match its checksum", hint=hint)
-    return manifest
 
 
 def _manifest(folder: Path, config: Config) -> dict[str, Any]:

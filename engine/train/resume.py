@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from engine.contract.checkpoint_files import MANIFEST_FILE, check_manifest
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError, ModelError
 from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir
-from engine.train.checkpoint import MANIFEST_FILE, STATE_FILE, TENSORS_FILE, check_manifest
+from engine.train.checkpoint import STATE_FILE, TENSORS_FILE
 from engine.train.state import TrainState, load_optimizer_tensors, load_random_tensors
 from engine.train.weights import TrainedWeights
 

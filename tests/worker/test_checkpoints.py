@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.contract.checkpoint_files import check_manifest
 from engine.contract.run_dir import ADAPTER_FILE, GUARD_FILE
-from engine.train.checkpoint import check_manifest
 from tests.worker.conftest import Workshop, events
 
 
