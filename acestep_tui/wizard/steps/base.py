@@ -55,17 +55,17 @@ class Section(Lines):
 
     def __init__(self, name: str, live: Part = "", *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._name, self._live = name, live
+        self._heading, self._live = name, live
 
     def show(self, name: str, live: Part = "") -> None:
         """Say something else."""
-        self._name, self._live = name, live
+        self._heading, self._live = name, live
         self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The one row."""
         del height
-        return [title(width, self._name, live=self._live)]
+        return [title(width, self._heading, live=self._live)]
 
 
 class Step(VerticalScroll, can_focus=False):
