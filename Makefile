@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.ready
 # Leave one variable to the machine: how many tests run side by side.
 TEST_WORKERS ?= auto
 
-.PHONY: env demo test check package-test disk-test bench format clean
+.PHONY: env demo test check package-test disk-test tmux-test bench bench-tui screenshots format clean
 
 env: $(STAMP)
 
@@ -35,8 +35,17 @@ package-test: env
 disk-test: env
 	$(BIN)/python tests/packaging/check_full_disk.py
 
+tmux-test: env
+	$(BIN)/python -m tests.terminal.check_tmux
+
 bench: env
 	$(BIN)/python -m bench
+
+bench-tui: env
+	$(BIN)/python -m bench.tui
+
+screenshots: env
+	$(BIN)/python -m tests.tui.screenshots docs/images
 
 format: env
 	$(BIN)/ruff format .

@@ -73,10 +73,14 @@ class Terminal:
         """The screen as one text."""
         return "\n".join(self.lines())
 
+    def write(self, key: str) -> None:
+        """Type one key by name, or a text as it is."""
+        os.write(self._master, KEYS.get(key, key).encode())
+
     def press(self, *keys: str) -> None:
-        """Type keys by name, or text as it is."""
+        """Type keys one after the other."""
         for key in keys:
-            os.write(self._master, KEYS.get(key, key).encode())
+            self.write(key)
             # Two keys in one read would be one escape sequence.
             time.sleep(0.05)
 
