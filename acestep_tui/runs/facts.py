@@ -128,6 +128,7 @@ class CrashFacts:
         ram_worker_bytes: Of it taken by the worker then.
         reading_t: When that reading was made.
         checks: Save points, newest first, down to the first one that is whole.
+        is_checked: Whether their contents have been compared; until then the guards alone speak for them.
         lost_steps: Steps after the newest whole save point.
         lost_s: Training time after it.
         log_tail: The last lines of worker.log.
@@ -151,6 +152,7 @@ class CrashFacts:
     ram_worker_bytes: int | None = None
     reading_t: float | None = None
     checks: tuple[CheckpointCheck, ...] = ()
+    is_checked: bool = False
     lost_steps: int | None = None
     lost_s: float | None = None
     log_tail: tuple[str, ...] = ()

@@ -103,12 +103,13 @@ def start_worker(
     arguments: Sequence[str] = (),
     foreground: bool = False,
     command: Sequence[str] = WORKER_COMMAND,
+    cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start the worker on a prepared run folder.
 
-    It reads nothing, writes its words to worker.log and keeps the working directory and the environment. In a session
-    of its own it survives the terminal; with ``foreground`` it stays in our process group, where containers, Slurm and
-    systemd look for it.
+    It reads nothing, writes its words to worker.log and keeps the environment. Its working directory is ours, or
+    ``cwd``: where the relative paths of its configuration begin. In a session of its own it survives the terminal; with
+    ``foreground`` it stays in our process group, where containers, Slurm and systemd look for it.
 
     Raises:
         DiskError: worker.log cannot be written.
@@ -120,13 +121,26 @@ def start_worker(
     except OSError as error:
         raise DiskError(f"The worker's log cannot be written: {run.worker_log}: {error.strerror or error}") from error
     with log:
-        return subprocess.Popen(
+        worker = subprocess.Popen(
             [*command, str(run.path), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=not foreground,
+            cwd=cwd,
         )
+    _children[run.path] = worker
+    return worker
+
+
+# The workers that this process started. Only a parent learns how a process ended.
+_children: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+def exit_code_of(run: RunDir) -> int | None:
+    """How the run's newest worker ended (minus the signal's number), if it was ours and has ended; else None."""
+    worker = _children.get(run.path)
+    return worker.poll() if worker is not None else None
 
 
 def log_tail(run: RunDir, *, since_bytes: int = 0, num_lines: int = 15) -> list[str]:

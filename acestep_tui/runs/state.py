@@ -151,7 +151,8 @@ class RunState:
     @property
     def pace_s(self) -> float | None:
         """Seconds a whole step takes (work and waiting), the mean of the last 20; None before the first."""
-        return sum(map(measures.step_seconds, self.recent)) / len(self.recent) if self.recent else None
+        steps = tuple(self.recent)  # a watcher reads it while the owner folds
+        return sum(map(measures.step_seconds, steps)) / len(steps) if steps else None
 
     @property
     def split(self) -> Split | None:
