@@ -125,10 +125,13 @@ def title(width: int, name: str, *, number: str = "", live: Part = "", is_focuse
 
 
 def bar(width: int, share: float | None, *, mark: float | None = None, style: str = ACCENT) -> Content:
-    """A bar: ``━━━╸────``, with ``│`` at ``mark`` (a plan). Shares are 0 to 1; None = nothing known, an empty bar."""
+    """A bar: ``━━━╸────``, with ``│`` at ``mark`` (a plan). Shares are 0 to 1; None = nothing known, an empty bar.
+
+    It is never longer than what is done: a full bar means all of it.
+    """
     width = max(width, 1)
     known = min(max(share, 0.0), 1.0) if share is not None and share == share else 0.0
-    halves = round(known * width * 2)
+    halves = int(known * width * 2 + 1e-6)
     full, half = divmod(halves, 2)
     if _Glyphs.ascii:
         signs = ["#"] * full + ["-"] * (width - full)
