@@ -117,14 +117,14 @@ def preparing_course() -> Course:
     entries = [(file, part, mb) for file, mb in SONGS[:10] for part in ("sound", "captions", "features")][:-1]
     last_t = NOW
     for place, (file, part, mb) in enumerate(entries):
-        # 2.5 s an entry: 40 are left, which is 1 min 40 s; 30 s hold the sound of four songs.
-        t = max(last_t - 2.5 * (len(entries) - 1 - place), start_t)
+        # 45 are left of 74 (some songs have several captions), which is 1 min 40 s; 30 s hold the sound of five songs.
+        t = max(last_t - 100 / 45 * (len(entries) - 1 - place), start_t)
         size = {"sound": mb - 2, "captions": 1, "features": 1}[part] * MB
         course.say(
             t,
             events.CacheProgress(
-                done=place + 1, total=3 * len(SONGS), file=file, part=part, bytes=size,
-                audio_s=262.5 if part == "sound" else 0.0,
+                done=place + 1, total=74, file=file, part=part, bytes=size,
+                audio_s=210.0 if part == "sound" else 0.0,
             ),
         )  # fmt: skip
     course.say(last_t, hardware(3.1, 88.0, 58.0, 141.0, None))
