@@ -17,7 +17,7 @@ class FileFact:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFact:
-    """A save point on disk. `is_whole`: its guard landed (contents are only compared by `crash.check`)."""
+    """A save point on disk. `is_whole`: its guard landed; `is_kept`: marked to be kept for ever."""
 
     step: int
     path: Path
@@ -25,6 +25,7 @@ class CheckpointFact:
     is_whole: bool
     is_rolling: bool
     t: float
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 CHECKPOINT_PATTERN = re.compile(r"^checkpoint-(\d+)(-rolling)?$")
 PARTIAL_SUFFIX = "-tmp"
 GUARD_FILE = ".guard"
+# A checkpoint with this file in it is never removed to make room; people put it there.
+KEEP_FILE = ".keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from engine.contract.checkpoint_files import MANIFEST_FILE, sha256
 from engine.contract.config import Config
 from engine.contract.errors import ModelError, as_disk_error, is_disk_failure
 from engine.contract.files import sync_folder, write_json
-from engine.contract.run_dir import GUARD_FILE, PARTIAL_SUFFIX, RunDir, checkpoint_step
+from engine.contract.run_dir import GUARD_FILE, KEEP_FILE, PARTIAL_SUFFIX, RunDir, checkpoint_step
 from engine.train.state import TrainState, optimizer_tensors, random_tensors
 from engine.train.weights import TrainedWeights
 
@@ -102,6 +102,8 @@ def purge_checkpoints(
 ) -> list[Path]:
     """Delete the oldest whole checkpoints beyond the limits; the newest and the best always stay.
 
+    Those that a person marked to be kept (`KEEP_FILE`) stay too, outside the limits.
+
     Args:
         run_dir: The run.
         keep: Plain checkpoints to keep; 0 keeps all.
@@ -113,8 +115,9 @@ def purge_checkpoints(
     Returns:
         Folders that should have gone but could not be removed (never fatal).
     """
-    plain = [folder for folder in run_dir.whole_checkpoints() if not folder.name.endswith("-rolling")]
-    rolling = [folder for folder in run_dir.whole_checkpoints() if folder.name.endswith("-rolling")]
+    whole = [folder for folder in run_dir.whole_checkpoints() if not (folder / KEEP_FILE).exists()]
+    plain = [folder for folder in whole if not folder.name.endswith("-rolling")]
+    rolling = [folder for folder in whole if folder.name.endswith("-rolling")]
     beyond = (plain[:-keep] if keep else []) + rolling[:-keep_rolling]
     stuck = []
     for folder in beyond:
