@@ -154,7 +154,8 @@ def training_course(now: float = NOW, *, folder: Path = FOLDER) -> Course:
     _hide_old_lines(course.state)
     course.state.config = {"checkpointing_steps": 250, "validation_step_interval": 250, "validation_seed": 42,
                            "max_grad_norm": 0.5}  # fmt: skip
-    course.state.folder_facts = FolderFacts(disk_free_bytes=204 * GB)
+    on_disk = tuple(_on_disk(step) for step in (250, 500, 750, 1000))
+    course.state.folder_facts = FolderFacts(checkpoints=on_disk, disk_free_bytes=204 * GB)
     return course
 
 
