@@ -11,7 +11,7 @@ from typing import Any
 from acestep_tui.runs.facts import CheckpointFact, FileFact, FolderFacts, WorkerFacts
 from acestep_tui.runs.liveness import worker_facts
 from engine.contract.files import read_json
-from engine.contract.run_dir import ADAPTER_FILE, GUARD_FILE, RunDir, checkpoint_step
+from engine.contract.run_dir import ADAPTER_FILE, GUARD_FILE, KEEP_FILE, RunDir, checkpoint_step
 from engine.hardware.host import disk_free_bytes
 
 _CLIP_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
@@ -102,6 +102,7 @@ def _checkpoints(run: RunDir) -> Iterator[CheckpointFact]:
             is_whole=(folder / GUARD_FILE).exists(),
             is_rolling=folder.name.endswith("-rolling"),
             t=t,
+            is_kept=(folder / KEEP_FILE).exists(),
         )
 
 
