@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from engine.batches.bucket import Clip, Entry
 from engine.cache.audio_latents import AudioLatents, encode_clips, is_silent, load_clip_audio
+from engine.cache.progress import SongProgress
 from engine.cache.text_states import TextStates
 from engine.contract.errors import DataError, StopRequested
+from engine.contract.events import CacheProgress
 from engine.contract.files import remove_left_behind
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
@@ -29,6 +32,9 @@ MAX_WORKERS_PER_CORE = 4
 
 # Decoded audio waiting for the codec takes 384 kB a second: this bounds it to about half a gigabyte.
 _MAX_WAITING_S = 1200.0
+
+# Of a piece: a file that breaks off is damaged as a whole. A silent piece goes alone.
+_TAKES_SONG_ALONG = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ def build_cache(
     text: TextStates,
     load_codec: Callable[[], MusicCodec],
     load_text_encoder: Callable[[], TextEncoder],
-    on_progress: Callable[[int, int, str, float], None],
+    on_progress: Callable[[CacheProgress], None],
     on_problem: Callable[[Problem], None],
     should_stop: Callable[[], bool],
     vae_batch_size: int = 1,
@@ -72,7 +78,7 @@ def build_cache(
         text: The cache of text states.
         load_codec: Called only when a clip is missing: a prepared run loads no encoder at all.
         load_text_encoder: Called only when a caption is missing; dropped before the codec is loaded.
-        on_progress: Called with (done, total, file, seconds of sound) after each entry.
+        on_progress: Told where it begins, what of each song is there already, then each entry; see `SongProgress`.
         on_problem: Called for each file that is left out.
         should_stop: Asked between entries.
         vae_batch_size: Clips of equal length encoded together.
@@ -92,12 +98,15 @@ def build_cache(
     # A preparation killed in the middle of a write left a file aside, next to where its entry is missing.
     for folder in {audio.path(clip).parent for clip in missing_clips} | ({text.folder} if missing_captions else set()):
         remove_left_behind(folder)
-    progress = _Progress(
+    progress = SongProgress(
         done=len(clips) - len(missing_clips) + num_captions - len(missing_captions),
         total=len(clips) + num_captions,
         report=on_progress,
     )
     num_reused = progress.done
+    missing: set[str | Path] = {*missing_captions, *(audio.path(clip) for clip in missing_clips)}
+    _expect_songs(progress, entries, audio=audio, text=text, missing=missing)
+    progress.begin()
     _encode_captions(
         missing_captions,
         text=text,
@@ -131,20 +140,26 @@ def build_cache(
     )
 
 
-@dataclass
-class _Progress:
-    done: int
-    total: int
-    report: Callable[[int, int, str, float], None]
-    audio_s: float = 0.0
+def _expect_songs(
+    progress: SongProgress,
+    entries: Sequence[Entry],
+    *,
+    audio: AudioLatents,
+    text: TextStates,
+    missing: Collection[str | Path],
+) -> None:
+    """Tell ``progress`` what each song consists of: its captions by their texts, its clips by their files."""
+    for entry in entries:
+        captions = {
+            caption: None if caption in missing else _size(text.path(caption)) for caption in entry.song.captions
+        }
+        progress.expect(entry.song.relative_path, "captions", captions)
+        paths = [audio.path(clip) for clip in entry.clips]
+        sound = {path: None if path in missing else _size(path) for path in paths}
+        progress.expect(entry.song.relative_path, "sound", sound)
 
-    def advance(self, file: str, audio_s: float) -> None:
-        self.done += 1
-        self.audio_s += audio_s
-        self.report(self.done, self.total, file, audio_s)
 
-
-def _stopped(progress: _Progress) -> StopRequested:
+def _stopped(progress: SongProgress) -> StopRequested:
     return StopRequested(
         f"stopped while preparing: {progress.done} of {progress.total} entries are ready",
         hint="The same command goes on from there.",
@@ -156,7 +171,7 @@ def _encode_captions(
     *,
     text: TextStates,
     load_text_encoder: Callable[[], TextEncoder],
-    progress: _Progress,
+    progress: SongProgress,
     should_stop: Callable[[], bool],
     batch_size: int,
 ) -> None:
@@ -167,7 +182,7 @@ def _encode_captions(
         captions,
         load_text_encoder(),
         batch_size=batch_size,
-        on_encoded=lambda caption: progress.advance(caption or "(empty caption)", 0.0),
+        on_encoded=lambda caption: progress.ready(caption, num_bytes=_size(text.path(caption))),
         should_stop=should_stop,
     )
     if not finished:
@@ -179,7 +194,7 @@ def _encode_clips(
     *,
     audio: AudioLatents,
     load_codec: Callable[[], MusicCodec],
-    progress: _Progress,
+    progress: SongProgress,
     should_stop: Callable[[], bool],
     batch_size: int,
     max_workers: int,
@@ -193,16 +208,18 @@ def _encode_clips(
     workers = max(1, min(max_workers, MAX_WORKERS_PER_CORE * (os.cpu_count() or 1)))
     codec = load_codec()
     with contextlib.closing(_decoded(ordered, num_workers=workers)) as decoded:
-        for batch in _batches_of_equal_length(decoded, batch_size, failed=failed, progress=progress):
+        for batch in _batches_of_equal_length(decoded, batch_size, audio=audio, failed=failed, progress=progress):
             # Asked before the work, not after: a stop must not cost the encoding of one more song.
             if should_stop():
                 raise _stopped(progress)
             for (clip, _), entry in zip(batch, encode_clips(codec, [samples for _, samples in batch]), strict=True):
+                path = audio.path(clip)
                 if bool(torch.isfinite(entry.latents).all()):
                     audio.write(clip, entry)
+                    progress.ready(path, num_bytes=_size(path), audio_s=clip.length_s)
                 else:
                     failed[clip] = _left_out(clip, "not_finite", "its latents are not finite numbers")
-                progress.advance(clip.song.relative_path, clip.length_s)
+                    progress.failed(path, takes_song_along=False)
     return failed
 
 
@@ -210,8 +227,9 @@ def _batches_of_equal_length(
     decoded: Iterator[tuple[Clip, Tensor | UnreadableAudioError]],
     batch_size: int,
     *,
+    audio: AudioLatents,
     failed: dict[Clip, Problem],
-    progress: _Progress,
+    progress: SongProgress,
 ) -> Iterator[list[tuple[Clip, Tensor]]]:
     """Gather decoded clips; what cannot be used goes to ``failed``."""
     batch: list[tuple[Clip, Tensor]] = []
@@ -229,7 +247,7 @@ def _batches_of_equal_length(
                 yield batch
                 batch = []
             continue
-        progress.advance(clip.song.relative_path, 0.0)
+        progress.failed(audio.path(clip), takes_song_along=failed[clip].code == _TAKES_SONG_ALONG)
     if batch:
         yield batch
 
@@ -266,6 +284,14 @@ def _decoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 when another run's pruning was quicker."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _left_out(clip: Clip, code: str, reason: str) -> Problem:
     piece = f" (piece {clip.piece + 1} of {clip.num_pieces})" if clip.num_pieces > 1 else ""
     return Problem(file=clip.song.relative_path, severity="error", code=code, reason=f"left out: {reason}{piece}")
@@ -276,7 +302,7 @@ def _without_failed(entries: Sequence[Entry], failed: dict[Clip, Problem]) -> li
     kept = []
     for entry in entries:
         clips = tuple(clip for clip in entry.clips if clip not in failed)
-        damaged = any(failed[clip].code == "unreadable" for clip in entry.clips if clip in failed)
+        damaged = any(failed[clip].code == _TAKES_SONG_ALONG for clip in entry.clips if clip in failed)
         if clips and not damaged:
             kept.append(replace(entry, clips=clips))
     return kept

@@ -32,9 +32,13 @@ class TextStates:
         """Where the entries stand."""
         return self._store.text_folder
 
+    def path(self, caption: str) -> Path:
+        """File of a caption's entry."""
+        return self._store.text_path(text_key(caption, encoder_id=self._encoder_id))
+
     def missing(self, captions: Sequence[str]) -> list[str]:
         """Those of ``captions`` without a whole entry, each once, in order (told by the headers alone)."""
-        return [caption for caption in dict.fromkeys(captions) if STATES not in shapes(self._path(caption))]
+        return [caption for caption in dict.fromkeys(captions) if STATES not in shapes(self.path(caption))]
 
     def read(self, caption: str) -> Tensor:
         """States (tokens, width).
@@ -43,7 +47,7 @@ class TextStates:
             DamagedEntryError: Torn or not finite, and deleted.
             FileNotFoundError: Never encoded.
         """
-        return read_text(self._path(caption))
+        return read_text(self.path(caption))
 
     def encode(
         self,
@@ -74,9 +78,6 @@ class TextStates:
                 return False
             batch = captions[begin : begin + batch_size]
             for caption, states in zip(batch, text_encoder.encode(batch), strict=True):
-                write_text(self._path(caption), states)
+                write_text(self.path(caption), states)
                 on_encoded(caption)
         return True
-
-    def _path(self, caption: str) -> Path:
-        return self._store.text_path(text_key(caption, encoder_id=self._encoder_id))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,17 +14,6 @@ from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import PATCH_CHANNELS, AceStepTransformer, ConditionInputs
 from engine.sampling.erg import TAU
 from engine.sampling.sampler import OnStep, SamplingSettings, sample_latents
-
-Verdict = Literal["ok", "silent", "clipped", "non-finite"]
-
-SILENT_PEAK = 1e-3
-"""Peak (-60 dB of full scale) under which a clip counts as silent."""
-
-CLIPPED_LEVEL = 0.999
-"""Level from which a sample counts as clipped."""
-
-CLIPPED_SHARE = 0.01
-"""Share of clipped samples above which a clip counts as clipped."""
 
 
 def generate_clip(
@@ -107,13 +94,3 @@ def _condition_inputs(
         lyric_ids=torch.tensor([tokens.ids], device=device),
         lyric_mask=torch.tensor([tokens.mask], device=device),
     )
-
-
-def clip_verdict(audio: NDArray[np.float32]) -> Verdict:
-    """Whether a clip is plainly broken: not finite, silent (peak under -60 dB) or clipped (over 1 % of its samples)."""
-    if not np.isfinite(audio).all():
-        return "non-finite"
-    level = np.abs(audio)
-    if level.max(initial=0.0) < SILENT_PEAK:
-        return "silent"
-    return "clipped" if (level >= CLIPPED_LEVEL).mean() > CLIPPED_SHARE else "ok"

@@ -13,7 +13,7 @@ import torch
 from engine import __version__
 from engine.contract.backends import load_backends
 from engine.contract.config import Config
-from engine.contract.events import ModelLoaded, Plan, RunStarted
+from engine.contract.events import DataReady, ModelLoaded, Plan, RunStarted
 from engine.contract.files import read_json, write_json
 from engine.contract.model_files import DEMO_MODEL
 from engine.contract.run_dir import RunDir, checkpoint_step
@@ -91,6 +91,23 @@ def record_scan(run_dir: RunDir, report: ScanReport) -> None:
         "left_out": [problem.file for problem in report.left_out],
     }
     write_json(run_dir.origins_json, origins, action="writing the summary of the scan")
+
+
+def data_ready(songs: Songs) -> DataReady:
+    """The songs as they will be trained: lengths are those of the pieces that are cut from them."""
+    training = [entry for entries in songs.training.values() for entry in entries]
+    lengths = [clip.length_s for entry in songs.entries for clip in entry.clips]
+    return DataReady(
+        num_files=songs.report.num_files,
+        num_train=len(training),
+        num_held_out=len(songs.held_out),
+        num_left_out=songs.report.num_files - len(songs.entries),
+        num_without_lyrics=songs.report.num_without_lyrics,
+        num_groups=len({entry.bucket for entry in training}),
+        total_s=round(sum(lengths), 3),
+        shortest_s=round(min(lengths, default=0.0), 3),
+        longest_s=round(max(lengths, default=0.0), 3),
+    )
 
 
 def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) -> None:

@@ -24,7 +24,7 @@ from engine.cache.text_states import TextStates
 from engine.contract.backends import Backends, LocalBackend
 from engine.contract.config import Config
 from engine.contract.errors import StopRequested
-from engine.contract.events import CacheProgress, FileProblem, RunWarning, ScanProgress
+from engine.contract.events import FileProblem, RunWarning, ScanProgress
 from engine.contract.paths import cache_root, demo_folder
 from engine.dataset.report import Problem, ScanReport, Song
 from engine.dataset.scan import scan_backends
@@ -195,9 +195,6 @@ def fill_caches(
     """Encode what is not cached yet, each encoder in memory only while it is needed."""
     captions = [caption for entry in songs.entries for caption in entry.song.captions]
 
-    def progress(done: int, total: int, file: str, audio_s: float) -> None:
-        reporter.emitter.emit(CacheProgress(done=done, total=total, file=file, audio_s=audio_s))
-
     index = build_cache(
         songs.entries,
         [EMPTY_CAPTION, *extra_captions, *captions],
@@ -207,7 +204,7 @@ def fill_caches(
         load_text_encoder=lambda: family.load_text_encoder(
             dtype=DTYPES[config.mixed_precision], device=device, max_length=config.tokenizer_max_length
         ),
-        on_progress=progress,
+        on_progress=reporter.emitter.emit,
         on_problem=reporter.problem,
         should_stop=inbox.stop_requested,
         vae_batch_size=config.vae_batch_size,

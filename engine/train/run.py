@@ -25,6 +25,7 @@ from engine.telemetry.heartbeat import HeartbeatThread
 from engine.train.announce import (
     Run,
     announce_plan,
+    data_ready,
     record_scan,
     run_started,
     say_loaded,
@@ -141,6 +142,7 @@ def prepare(run: Run, backends: Backends, *, start_step: int) -> tuple[Songs, Ca
         span.done, span.total = len(songs.report.songs), songs.report.num_files
         span.summary = songs.report.summary()
         record_scan(run.run_dir, songs.report)
+        run.emitter.emit(data_ready(songs))
     caches = open_caches(run.config, backends, run.family)
     announce_plan(run, songs, caches, start_step=start_step)
     with run.phases.span("cache") as span:

@@ -25,7 +25,7 @@ from engine.model.autoencoder import MusicCodec
 from engine.model.card import SAMPLE_RATE
 from engine.model.family import ModelFamily
 from engine.model.transformer import AceStepTransformer
-from engine.sampling.generate import clip_verdict
+from engine.sampling.levels import as_finite, measure_levels
 from engine.sampling.sampler import SamplingSettings
 from engine.telemetry.emitter import Emitter
 from engine.train.device import release_memory
@@ -189,10 +189,9 @@ class ClipMaker:
 
     def _save(self, audio: np.ndarray, prompt: ClipPrompt, *, step: int, took_s: float) -> None:
         path = self.run_dir.validation / f"step_{step}_{prompt.name}.wav"
-        verdict = clip_verdict(audio)
+        levels = measure_levels(audio)
         buffer = io.BytesIO()
-        finite = np.nan_to_num(audio, nan=0.0, posinf=1.0, neginf=-1.0)
-        soundfile.write(buffer, finite.T.clip(-1.0, 1.0), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        soundfile.write(buffer, as_finite(audio).T, SAMPLE_RATE, format="WAV", subtype="PCM_16")
         write_atomic(path, buffer.getvalue(), action="saving a test clip")
         seconds = audio.shape[-1] / SAMPLE_RATE
         write_json(
@@ -208,12 +207,13 @@ class ClipMaker:
                 "real_seconds": seconds,
                 "sample_rate": SAMPLE_RATE,
                 "took_s": round(took_s, 3),
-                "verdict": verdict,
+                "verdict": levels.verdict,
+                "clipped_share": levels.clipped_share,
             },
             action="saving a test clip's sidecar",
         )
-        if verdict != "ok":
-            message = f"test clip {path.name} is {verdict}"
+        if levels.verdict != "ok":
+            message = f"test clip {path.name} {levels.words}"
             self.emitter.emit(RunWarning(code="clip_verdict", message=message))
         self.emitter.emit(
             SampleSaved(
@@ -222,6 +222,8 @@ class ClipMaker:
                 path=str(path.relative_to(self.run_dir.path)),
                 seconds=round(seconds, 3),
                 took_s=round(took_s, 3),
-                verdict=verdict,
+                verdict=levels.verdict,
+                envelope=levels.envelope,
+                clipped_share=levels.clipped_share,
             )
         )

@@ -37,7 +37,7 @@ def main(folder: Path, *, largest_file_bytes: int | None) -> None:
             text=text,
             load_codec=SlowCodec,  # type: ignore[arg-type]
             load_text_encoder=StandInTextEncoder,  # type: ignore[arg-type]
-            on_progress=lambda done, total, file, audio_s: print(done, flush=True),
+            on_progress=lambda event: print(event.done, flush=True),
             on_problem=print,
             should_stop=lambda: False,
         )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from engine.cache.build import CacheIndex, build_cache
 from engine.cache.store import shapes
 from engine.contract import files
 from engine.contract.errors import DataError, DiskError, ExitCode, StopRequested
+from engine.contract.events import CacheProgress
 from engine.dataset.report import Problem
 from tests.unit.cache.stand_ins import StandInCodec, StandInTextEncoder, caches, entries_of, song_of, write_songs
 
@@ -33,7 +36,7 @@ class Preparation:
     def __init__(self, folder: Path) -> None:
         self.audio, self.text = caches(folder)
         self.codec, self.encoder = StandInCodec(), StandInTextEncoder()
-        self.progress: list[tuple[int, int, str, float]] = []
+        self.events: list[CacheProgress] = []
         self.problems: list[Problem] = []
 
     def run(self, entries, captions=("", "a song"), *, should_stop: Callable[[], bool] = lambda: False, **more):
@@ -43,12 +46,22 @@ class Preparation:
             captions,
             audio=self.audio,
             text=self.text,
-            on_progress=lambda *values: self.progress.append(values),
+            on_progress=self.events.append,
             on_problem=self.problems.append,
             should_stop=should_stop,
             **loaders,
         )
         return result
+
+    @property
+    def made(self) -> list[CacheProgress]:
+        """What was said of entries made now, without what was there when it began."""
+        return [event for before, event in itertools.pairwise(self.events) if event.done > before.done]
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """What became ready of which song, in order."""
+        return [(event.file, event.part) for event in self.events if event.part]
 
 
 def test_everything_is_encoded_once_and_told(tmp_path):
@@ -56,16 +69,69 @@ def test_everything_is_encoded_once_and_told(tmp_path):
     first = Preparation(tmp_path / "cache")
     index = first.run(entries, ["", "a song", "a song"])
     assert (index.entries, index.num_encoded, index.num_reused, index.audio_s) == (entries, 5, 0, 3.5)
-    assert [values[:2] for values in first.progress] == [(done, 5) for done in range(1, 6)]
-    assert [values[2:] for values in first.progress[2:]] == [("0.wav", 1.0), ("1.wav", 1.5), ("2.wav", 1.0)]
+    assert [(event.done, event.total) for event in first.made] == [(done, 5) for done in range(1, 6)]
+    assert [(event.file, event.audio_s) for event in first.made[2:]] == [("0.wav", 1.0), ("1.wav", 1.5), ("2.wav", 1.0)]
     assert first.encoder.batches == [[""], ["a song"]]
 
     again = Preparation(tmp_path / "cache")
     index = again.run(entries, load_codec=no_encoder, load_text_encoder=no_encoder)
-    assert (index.num_encoded, index.num_reused, again.progress) == (0, 5, [])
+    assert (index.num_encoded, index.num_reused, again.made) == (0, 5, [])
     for entry in entries:
         [clip] = entry.clips
         assert again.audio.read(clip).latents.shape == (8, 16, clip.num_frames)
+
+
+def captions_of(entries) -> list[str]:
+    return [caption for entry in entries for caption in entry.song.captions]
+
+
+def test_each_song_is_told_once_a_part_with_its_bytes(tmp_path):
+    songs = write_songs(tmp_path / "songs", [1.0, 1.5])
+    songs = [replace(songs[0], captions=("one", "two")), replace(songs[1], captions=("two",))]
+    entries = entries_of(songs, duration_interval=0.5)
+    first = Preparation(tmp_path / "cache")
+    first.run(entries, ["", *captions_of(entries), "a test clip"])
+    assert first.events[0] == CacheProgress(done=0, total=6, file="")
+    captions = [("0.wav", "captions"), ("1.wav", "captions")]
+    assert first.rows == [*captions, ("0.wav", "sound"), ("1.wav", "sound")]
+    # The empty caption and the test clip's belong to no song; "one" alone does not make the captions of 0.wav whole.
+    assert [event.file for event in first.events if not event.part] == ["", "", "0.wav", ""]
+    sizes = {(event.file, event.part): event.bytes for event in first.events}
+    for entry in entries:
+        name = entry.song.relative_path
+        assert sizes[name, "sound"] == first.audio.path(entry.clips[0]).stat().st_size
+        assert sizes[name, "captions"] == sum(first.text.path(text).stat().st_size for text in entry.song.captions)
+    assert [event.audio_s for event in first.events if event.part == "sound"] == [1.0, 1.5]
+
+
+def test_what_is_there_already_is_told_at_once(tmp_path):
+    entries = entries_of(write_songs(tmp_path / "songs", [1.0] * 3), duration_interval=0.5)
+    first = Preparation(tmp_path / "cache")
+    first.run(entries[:2], captions_of(entries[:2]))
+    second = Preparation(tmp_path / "cache")
+    second.run(entries, captions_of(entries))
+    assert second.events[0] == CacheProgress(done=4, total=6, file="")
+    there = second.events[1:5]
+    assert {(event.done, event.total, event.audio_s) for event in there} == {(4, 6, 0.0)}
+    assert [(event.file, event.part) for event in there] == [
+        (name, part) for name in ("0.wav", "1.wav") for part in ("captions", "sound")
+    ]
+    told = {(event.file, event.part): event.bytes for event in first.events if event.part}
+    assert {(event.file, event.part): event.bytes for event in there} == told and min(told.values()) > 0
+    assert [(event.file, event.part, event.done) for event in second.events[5:]] == [
+        ("2.wav", "captions", 5),
+        ("2.wav", "sound", 6),
+    ]
+
+
+def test_a_song_in_pieces_is_told_when_its_last_piece_is_ready(tmp_path):
+    songs = write_songs(tmp_path / "songs", [3.0])
+    entries = entries_of(songs, duration_interval=1.0, max_duration_s=1.0, long_clip="pieces")
+    preparation = Preparation(tmp_path / "cache")
+    preparation.run(entries, captions_of(entries))
+    (last,) = [event for event in preparation.events if event.part == "sound"]
+    assert (last.done, last.audio_s) == (4, 3.0)
+    assert last.bytes == sum(preparation.audio.path(clip).stat().st_size for clip in entries[0].clips)
 
 
 def test_equal_lengths_are_encoded_together(tmp_path):
@@ -89,7 +155,7 @@ def test_a_changed_song_is_encoded_again(tmp_path):
     changed = [song_of(song.path, tmp_path / "songs") for song in songs]
     second = Preparation(tmp_path / "cache")
     assert second.run(entries_of(changed)).num_encoded == 1
-    assert [file for _, _, file, _ in second.progress] == ["0.wav"]
+    assert [event.file for event in second.made] == ["0.wav"]
 
 
 def test_files_that_break_while_decoding_are_named_and_the_others_go_on(tmp_path):
@@ -105,7 +171,8 @@ def test_files_that_break_while_decoding_are_named_and_the_others_go_on(tmp_path
         ("2.wav", "error", "silent"),
     ]
     assert all(problem.reason.startswith("left out: ") for problem in preparation.problems)
-    assert preparation.progress[-1][:2] == (5, 5)
+    assert (preparation.events[-1].done, preparation.events[-1].total) == (5, 5)
+    assert [file for file, part in preparation.rows if part == "sound"] == ["0.wav"]
 
 
 def test_a_silent_piece_is_left_out_but_its_song_stays(tmp_path):
@@ -117,6 +184,8 @@ def test_a_silent_piece_is_left_out_but_its_song_stays(tmp_path):
     preparation = Preparation(tmp_path / "cache")
     [entry] = preparation.run(entries).entries
     assert [clip.piece for clip in entry.clips] == [0, 2]
+    (sound,) = [event for event in preparation.events if event.part == "sound"]
+    assert sound.bytes == sum(preparation.audio.path(clip).stat().st_size for clip in entry.clips)
     assert [problem.reason for problem in preparation.problems] == [
         "left out: more than 95 % of it is silence (piece 2 of 3)"
     ]
@@ -149,7 +218,7 @@ def test_a_stop_ends_between_entries_and_the_next_run_goes_on(tmp_path):
     entries = entries_of(write_songs(tmp_path / "songs", [1.0] * 6))
     first = Preparation(tmp_path / "cache")
     with pytest.raises(StopRequested) as caught:
-        first.run(entries, should_stop=lambda: len(first.progress) >= 4)
+        first.run(entries, should_stop=lambda: len(first.made) >= 4)
     assert "4 of 8" in caught.value.message
     assert len(first.codec.batch_sizes) == 2
     second = Preparation(tmp_path / "cache")
