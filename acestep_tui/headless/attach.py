@@ -12,11 +12,12 @@ from acestep_tui.headless.follow import Follower
 from acestep_tui.headless.interrupts import Interrupts
 from acestep_tui.headless.options import Options
 from acestep_tui.headless.output import PlainOutput, choose_output
-from acestep_tui.headless.runs_table import look_at, status
+from acestep_tui.headless.runs_table import look_at
 from acestep_tui.headless.summary import Ending, summary_lines
 from acestep_tui.runs import registry
 from acestep_tui.runs.liveness import Life, Verdict
 from acestep_tui.runs.state import RunState
+from acestep_tui.runs.status import status
 from engine.contract.errors import ExitCode
 from engine.contract.run_dir import RunDir
 
@@ -71,7 +72,7 @@ def status_lines(state: RunState, run: RunDir, verdict: Verdict, *, now: float) 
         note = f" ({verdict.note})" if verdict.note else ""
         reason = f"The worker of {run.name} is gone and left no word why{note}"
         return summary_lines(state, run, Ending("died", ExitCode.INTERNAL, reason=reason), again=_again(run))
-    glyph, word = status(state, verdict)
+    glyph, word, _ = status(state, verdict)
     parts = [f"{glyph} {word}", run.name]
     if state.started is not None:
         parts.append(f"step {fmt.part_of(state.step_now, state.steps_total)}")

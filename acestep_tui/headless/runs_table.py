@@ -11,21 +11,12 @@ from acestep_tui.headless import streams
 from acestep_tui.headless.options import Options
 from acestep_tui.paths import shown
 from acestep_tui.runs import registry
-from acestep_tui.runs.liveness import SILENT_SHOWN_S, Life, Verdict, judge
-from acestep_tui.runs.state import RunState, fold_all
-from acestep_tui.runs.tail import EventTail
+from acestep_tui.runs.liveness import Verdict, judge
+from acestep_tui.runs.load import load_state
+from acestep_tui.runs.state import RunState
+from acestep_tui.runs.status import status
 from engine.contract.errors import ExitCode
 from engine.contract.run_dir import RunDir
-
-_WORDS = {
-    "scan": "preparing",
-    "cache": "preparing",
-    "load": "loading",
-    "warmup": "warming up",
-    "train": "training",
-    "finish": "finishing",
-}
-_GLYPHS = {Life.FINISHED: "✓", Life.STOPPED: "■", Life.FAILED: "✗", Life.CRASHED: "✗", Life.NEW: "○"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +46,12 @@ def runs(options: Options) -> int:
 
 
 def look_at(run: RunDir) -> Row:
-    """Fold a run's events and judge it."""
-    state = fold_all(line.record for line in EventTail(run.events_jsonl).poll())
+    """Fold a run's events and judge it; a run that cannot be read is shown with what is known without them."""
+    try:
+        state, _ = load_state(run.events_jsonl)
+    except OSError:
+        state = RunState()
     return Row(run, state, judge(run, state))
-
-
-def status(state: RunState, verdict: Verdict) -> tuple[str, str]:
-    """State glyph and word (design: screens.md, "State glyphs")."""
-    if not verdict.is_running:
-        return _GLYPHS[verdict.life], verdict.life.value
-    if verdict.silent_s is not None and verdict.silent_s > SILENT_SHOWN_S:
-        return "◌", "silent"
-    if state.paused:
-        return "‖", "paused"
-    if state.span:
-        return "◐", {"validate": "sampling", "save": "saving"}[state.span]
-    word = _WORDS.get(state.phase, "starting")
-    return ("●" if word == "training" else "◐"), word
 
 
 def table_lines(rows: list[Row], *, now: float) -> list[str]:
@@ -99,7 +79,7 @@ def table_lines(rows: list[Row], *, now: float) -> list[str]:
 
 def _cells(row: Row, now: float) -> tuple[str, ...]:
     state, verdict = row.state, row.verdict
-    glyph, word = status(state, verdict)
+    glyph, word, _ = status(state, verdict)
     eta = state.step.eta_s if verdict.is_running and state.step is not None else None
     news = fmt.ago(state.last_t, now) if state.last_t is not None else fmt.UNKNOWN
     return (
