@@ -24,6 +24,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "phase_started": ("phase", "total"),
     "phase_ended": ("phase", "done", "total", "seconds", "summary"),
     "file_problem": ("severity", "file", "reason"),
+    "cache_progress": ("done", "total", "file", "audio_s"),
     "model_loaded": ("model", "num_parameters", "num_trainable", "dtype", "device"),
     "step": ("step", "total", "loss", "lr", "step_s", "eta_s"),
     "validation_loss": ("step", "loss", "base_loss", "num_songs"),
