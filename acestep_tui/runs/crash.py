@@ -96,22 +96,25 @@ def check_save_points(run: RunDir, *, should_stop: Callable[[], bool] | None = N
     except OSError:
         return checks
     for folder in reversed(folders):
-        step = checkpoint_step(folder)
-        if (folder / GUARD_FILE).exists() and not (folder / MANIFEST_FILE).exists():
-            checks.append(CheckpointCheck(step, folder, None, "it has no list of its files to compare with"))
+        checks.append(check_save_point(folder, should_stop=should_stop))
+        if checks[-1].is_whole is not False:
             break
-        try:
-            check_manifest(folder, should_stop=should_stop)
-        except InterruptedError:
-            checks.append(CheckpointCheck(step, folder, None, "not checked to its end"))
-            break
-        except (ModelError, OSError) as error:
-            problem = error.message if isinstance(error, ModelError) else f"{folder}: {error.strerror or error}"
-            checks.append(CheckpointCheck(step, folder, False, problem.replace(f"{folder}{os.sep}", "")))
-            continue
-        checks.append(CheckpointCheck(step, folder, True))
-        break
     return checks
+
+
+def check_save_point(folder: Path, *, should_stop: Callable[[], bool] | None = None) -> CheckpointCheck:
+    """One save point compared with its manifest; all of it is read, so it takes as long as its disk needs."""
+    step = checkpoint_step(folder)
+    if (folder / GUARD_FILE).exists() and not (folder / MANIFEST_FILE).exists():
+        return CheckpointCheck(step, folder, None, "it has no list of its files to compare with")
+    try:
+        check_manifest(folder, should_stop=should_stop)
+    except InterruptedError:
+        return CheckpointCheck(step, folder, None, "not checked to its end")
+    except (ModelError, OSError) as error:
+        problem = error.message if isinstance(error, ModelError) else f"{folder}: {error.strerror or error}"
+        return CheckpointCheck(step, folder, False, problem.replace(f"{folder}{os.sep}", ""))
+    return CheckpointCheck(step, folder, True)
 
 
 def _guarded(run: RunDir) -> list[Path]:

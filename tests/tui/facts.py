@@ -79,6 +79,12 @@ def hardware(used: float, percent: float, celsius: float, watts: float, fan: flo
 def begun(t: float, *, folder: Path = FOLDER) -> Course:
     """The start: plan, scan; ``t`` is when the scan was over."""
     course = Course(folder=folder)
+    course.state.config = {
+        "checkpointing_steps": 250, "validation_step_interval": 250, "validation_seed": 42, "max_grad_norm": 0.5,
+        "instance_data_dir": "~/music/night-ferry", "validation_prompt": "dream pop, female voice, slow, rain on glass",
+        "validation_lyrics": "[verse]\nThe last boat hums across the water\n[chorus]\nNight ferry, carry me over",
+        "validation_audio_duration": 30.0, "validation_num_inference_steps": 30, "validation_guidance": 4.0,
+    }  # fmt: skip
     course.say(
         t - 2,
         events.RunStarted(
@@ -152,8 +158,6 @@ def training_course(now: float = NOW, *, folder: Path = FOLDER) -> Course:
     course.say(now - 1, hardware(6.6, 97.0, 66.0, 178.0, 52.0))
     _draw(course.state, 1240)
     _hide_old_lines(course.state)
-    course.state.config = {"checkpointing_steps": 250, "validation_step_interval": 250, "validation_seed": 42,
-                           "max_grad_norm": 0.5}  # fmt: skip
     on_disk = tuple(_on_disk(step) for step in (250, 500, 750, 1000))
     course.state.folder_facts = FolderFacts(checkpoints=on_disk, disk_free_bytes=204 * GB)
     return course

@@ -1,0 +1,169 @@
+"""Panel 2, Speed: where the time of a step goes and how much music that is; while preparing, each part's pace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from acestep_tui import format as fmt
+from acestep_tui.panels.base import Panel
+from acestep_tui.panels.pieces import BLOCK, TWO_BLOCKS, beside, fact, figure
+from acestep_tui.runs.measures import Split, median
+from acestep_tui.runs.state import RunState
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, WARNING, Part, fit, join, text
+from engine.contract.events import PHASES
+
+_NAMES = ("data", "forward", "backward", "optimizer", "other")
+_NAME = 10
+_LONGEST_BAR = 10
+_WAITING = "waiting for data"
+# The work that songs are prepared by: part of the events, how it is called.
+_WORK = (("sound", "sound encoder"), ("captions", "caption encoder"), ("features", "musical features"))
+
+
+def is_preparing(state: RunState) -> bool:
+    """Whether songs are looked at or prepared just now."""
+    return state.phase in ("scan", "cache")
+
+
+def live(state: RunState) -> Part:
+    """The one number of the title: music a second; a warning where steps wait for songs."""
+    if is_preparing(state):
+        pace = state.prepared.pace()
+        return (f"{pace:,.0f} × real time", MUTED) if pace is not None else ""
+    split = state.split
+    if split is None:
+        return ("after the first step", MUTED) if state.ended is None else ""
+    if split.waits_for_data:
+        return (f"▲ {_WAITING}", WARNING)
+    return (f"{_music(split)} of music a second", MUTED) if split.audio_per_s is not None else ""
+
+
+def body(state: RunState, width: int, height: int, now: float) -> list[Content]:
+    """The rows under the title, for one block or two."""
+    if is_preparing(state):
+        left, right = _preparing(state, min(width, BLOCK)), _prepared(state, now)
+    else:
+        left, right = split_rows(state.split, min(width, BLOCK)), _rates(state)
+    lines = beside(left, right, width) if width >= TWO_BLOCKS else left
+    return lines[:height]
+
+
+def page(state: RunState, width: int, height: int, now: float) -> list[Content]:
+    """The zoomed panel: the split, the rates, and how long each phase took."""
+    lines = body(state, width, height, now)
+    if width < TWO_BLOCKS:
+        lines += [Content(""), *(_prepared(state, now) if is_preparing(state) else _rates(state))]
+    lines += [Content(""), join(("How long each part took", BOLD))]
+    for phase, word in PHASES.items():
+        took_s = state.phase_s(phase, now)
+        ended = state.phases.get(phase)
+        told = ended.summary if ended is not None else ""
+        shown = fmt.duration(took_s) if took_s is not None else fmt.UNKNOWN
+        lines.append(fact(word, join((f"{shown:<14}", BOLD if took_s is not None else MUTED), (told, MUTED)), width))
+    return lines[:height]
+
+
+def split_rows(split: Split | None, width: int) -> list[Content]:
+    """One row a part of a step: name, bar, share, seconds; – for what is not measured."""
+    seconds = [value for _, value in split.parts] if split is not None else [None] * len(_NAMES)
+    percents = split.percents() if split is not None else (None,) * len(_NAMES)
+    longest = max((value for value in seconds if value is not None), default=0.0)
+    rows = []
+    for name, part_s, percent in zip(_NAMES, seconds, percents, strict=True):
+        is_late = name == "data" and split is not None and split.waits_for_data
+        share = part_s / longest if part_s and longest > 0 else 0.0
+        cells = max(round(share * _LONGEST_BAR), 1) if share > 0 else 0
+        number = join((f"{percent} %" if percent is not None else fmt.UNKNOWN, WARNING if is_late else ""))
+        row = join(
+            (name.ljust(_NAME), WARNING if is_late else MUTED),
+            fit(("━" * cells, WARNING if is_late else ACCENT), _LONGEST_BAR),
+            fit(number, width - _NAME - _LONGEST_BAR - 8, align="right"),
+            fit(_seconds(part_s), 8, align="right"),
+        )
+        rows.append(fit(row, width))
+    return rows
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return fmt.UNKNOWN
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 100 else f"{value:,.0f} s"
+
+
+def _music(split: Split) -> str:
+    per_s = split.audio_per_s
+    return fmt.UNKNOWN if per_s is None else f"{per_s:,.0f} s" if per_s >= 10 else f"{per_s:.1f} s"
+
+
+def _rates(state: RunState) -> list[Content]:
+    """What belongs to the speed and to the size of a step."""
+    split, pace_s = state.split, state.pace_s
+    steps = f"{1 / pace_s:.2f} a second" if pace_s else fmt.UNKNOWN
+    music = f"{_music(split)} a second" if split is not None and split.audio_per_s is not None else fmt.UNKNOWN
+    rows = [
+        fact("Steps", (steps, BOLD), BLOCK),
+        fact("Music", (music, BOLD), BLOCK),
+        fact("A step", (_seconds(pace_s), BOLD), BLOCK),
+        fact("Learning rate", (_small(state.lr.last), BOLD), BLOCK),
+        fact("Gradient size", (_small(state.grad_norm.last), BOLD), BLOCK),
+    ]
+    if split is not None and split.waits_for_data:
+        rows[0] = join((f"▲ {_WAITING}: ", WARNING), (f"{split.percents()[0]} % of a step", WARNING))
+    usual = median(state.step_s.tail(1000))
+    if usual:
+        rows.append(fact("Usual step", join((_seconds(usual), BOLD), ("  middle of the last 1,000", MUTED)), BLOCK))
+    return rows
+
+
+def _small(value: float | None) -> str:
+    if value is None:
+        return fmt.UNKNOWN
+    if not math.isfinite(value):
+        return "not a number"
+    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+") if 0 < abs(value) < 0.01 else f"{value:.2f}"
+
+
+def _preparing(state: RunState, width: int) -> list[Content]:
+    rows = []
+    for part, name in _WORK:
+        pace, num = state.prepared.pace(part), sum(part in song.parts for song in state.prepared.songs.values())
+        if pace is not None:
+            value: Part = join((f"{pace:,.0f}", BOLD), (" × real time", MUTED))
+        elif part == "features" and not num:
+            # They are not computed in this version, only read where they are there.
+            value = ("if already there", MUTED)
+        else:
+            value = join((f"{num}", BOLD), (" ready", MUTED)) if num else (fmt.UNKNOWN, MUTED)
+        rows.append(figure((name, ""), value, width))
+    return rows
+
+
+def _prepared(state: RunState, now: float) -> list[Content]:
+    prepared = state.prepared
+    left_s = prepared.eta_s(now)
+    return [
+        fact("Entries", join((fmt.count(prepared.done), BOLD), (f" of {fmt.count(prepared.total)}", MUTED)), BLOCK)
+        if prepared.total
+        else fact("Entries", text(fmt.UNKNOWN), BLOCK),
+        fact("Written", (fmt.size(prepared.bytes) if prepared.bytes else fmt.UNKNOWN, BOLD), BLOCK),
+        fact("Left", (fmt.duration(left_s), BOLD), BLOCK),
+    ]
+
+
+class SpeedPanel(Panel):
+    """Panel 2."""
+
+    number = "2"
+    name = "Speed"
+
+    def live(self, state: RunState, width: int, now: float) -> Part:
+        """Music a second."""
+        del width, now
+        return live(state)
+
+    def body(self, state: RunState, width: int, height: int, now: float) -> Sequence[Content]:
+        """The split of a step; more of it when zoomed."""
+        return (page if self.is_zoomed else body)(state, width, height, now)

@@ -1,0 +1,1 @@
+"""Test clips as sound: what they look like, and playing them."""
