@@ -7,7 +7,6 @@ from pathlib import Path
 
 from acestep_tui import format as fmt
 from acestep_tui.headless import streams
-from acestep_tui.headless.folder import go_on_command
 from acestep_tui.headless.follow import Follower
 from acestep_tui.headless.interrupts import Interrupts
 from acestep_tui.headless.options import Options
@@ -15,6 +14,7 @@ from acestep_tui.headless.output import PlainOutput, choose_output
 from acestep_tui.headless.runs_table import look_at
 from acestep_tui.headless.summary import Ending, summary_lines
 from acestep_tui.runs import registry
+from acestep_tui.runs.folder import go_on_command
 from acestep_tui.runs.liveness import Life, Verdict
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.status import status

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from acestep_tui.headless import streams
-from acestep_tui.headless.folder import go_on_hint
 from acestep_tui.runs import control, registry
+from acestep_tui.runs.folder import go_on_hint
 from acestep_tui.runs.liveness import Life, judge
-from acestep_tui.runs.state import fold_all
+from acestep_tui.runs.load import load_state
 from acestep_tui.runs.tail import EventTail
 from engine.contract.errors import ConfigError, ExitCode
 from engine.contract.events import CommandDone
@@ -35,8 +35,8 @@ def command(word: str, wanted: str | None) -> int:
         DiskError: The run folder cannot be written.
     """
     run = registry.find_run(wanted)
-    tail = EventTail(run.events_jsonl)
-    verdict = judge(run, fold_all(line.record for line in tail.poll()))
+    state, tail = load_state(run.events_jsonl)
+    verdict = judge(run, state)
     if not verdict.is_running:
         raise ConfigError(f"{run.name} is not running: {_why(verdict.life)}", hint=_how_to_go_on(run, word))
     command_id = control.send(run, KINDS[word])

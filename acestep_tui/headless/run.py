@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acestep_tui.headless.folder import freeze, frozen_config, make_room, require_same
 from acestep_tui.headless.follow import Follower
 from acestep_tui.headless.interrupts import Interrupts
 from acestep_tui.headless.options import Options
 from acestep_tui.headless.output import Output, choose_output
 from acestep_tui.paths import absolute, shown
-from acestep_tui.runs import control, launch, registry
-from acestep_tui.runs.liveness import Verdict, judge
-from acestep_tui.runs.state import fold_all
-from acestep_tui.runs.tail import EventTail
+from acestep_tui.runs import launch
+from acestep_tui.runs.folder import frozen_config, require_same
+from acestep_tui.runs.start import prepare, settled
 from engine.contract.errors import ConfigError, ExitCode
 from engine.contract.run_dir import RunDir
 
 if TYPE_CHECKING:
     from engine.contract.config import Notice, Resolved
-
-# A worker that said its last word closes within this; the next one says its first word within it.
-_CLOSING_WAIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +56,10 @@ def run(request: Request) -> int:
     run_dir = RunDir(absolute(str(resolved.config.output_dir)))
     output = choose_output(request.options)
     with Interrupts() as interrupts, launch.LaunchGuard(run_dir) as guard:
-        if _settled(run_dir, interrupts).is_running:
+        if settled(run_dir, should_stop=lambda: interrupts.count > 0).is_running:
             return _join(run_dir, resolved, request, output, interrupts).follow()
         follower = _start(run_dir, resolved, request, output, interrupts, guard=guard, notices=notices)
         return follower.follow() if follower is not None else ExitCode.STOPPED
-
-
-def _settled(run_dir: RunDir, interrupts: Interrupts) -> Verdict:
-    """The judgement on the folder once nobody is just closing it.
-
-    Raises:
-        ConfigError: A worker that has ended does not let the folder go.
-    """
-    deadline = time.monotonic() + _CLOSING_WAIT_S
-    while True:
-        verdict = judge(run_dir, fold_all(line.record for line in EventTail(run_dir.events_jsonl).poll()))
-        if not verdict.is_closing or interrupts.count:
-            return verdict
-        if time.monotonic() > deadline:
-            raise ConfigError(
-                f"The last worker has ended but still holds {shown(run_dir.path)}",
-                hint=f"Wait for it, or end the process named in {shown(run_dir.worker_json)}.",
-            )
-        time.sleep(0.1)
 
 
 def _join(run_dir: RunDir, resolved: Resolved, request: Request, output: Output, interrupts: Interrupts) -> Follower:
@@ -122,19 +97,23 @@ def _start(
     Raises:
         UserError: The folder holds something that does not go with the request, or cannot be written.
     """
-    told = make_room(run_dir, resolved.config, fresh=request.options.fresh)
-    launch.make_writable(run_dir.path)
-    if interrupts.count:
+    prepared = prepare(
+        run_dir,
+        resolved,
+        notices=notices,
+        source=request.source,
+        typed=request.typed,
+        fresh=request.options.fresh,
+        should_stop=lambda: interrupts.count > 0,
+    )
+    if prepared is None:
         return None
-    freeze(run_dir, resolved, notices=notices, source=request.source, typed=request.typed)
-    control.clear(run_dir)
-    forgotten = registry.remember(run_dir)
     again = [item for item in request.typed if item != "--fresh"]
-    log_start = run_dir.worker_log.stat().st_size if run_dir.worker_log.exists() else 0
-    follower = Follower(run_dir, output, interrupts=interrupts, guard=guard, log_start_bytes=log_start, again=again)
+    follower = Follower(
+        run_dir, output, interrupts=interrupts, guard=guard, log_start_bytes=prepared.log_start_bytes, again=again
+    )
     follower.read_history()
-    warned = [*(notice.message for notice in notices), *([forgotten] if forgotten else [])]
-    output.begin(run_dir, [*(f"▲ {text}" for text in warned), *told])
+    output.begin(run_dir, [*(f"▲ {text}" for text in prepared.warnings), *prepared.notes])
     follower.worker = launch.start_worker(
         run_dir,
         arguments=["--yes"] if request.options.yes else [],

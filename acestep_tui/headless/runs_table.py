@@ -12,7 +12,7 @@ from acestep_tui.headless.options import Options
 from acestep_tui.paths import shown
 from acestep_tui.runs import registry
 from acestep_tui.runs.liveness import Verdict, judge
-from acestep_tui.runs.load import load_state
+from acestep_tui.runs.load import read_state
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.status import status
 from engine.contract.errors import ExitCode
@@ -47,10 +47,7 @@ def runs(options: Options) -> int:
 
 def look_at(run: RunDir) -> Row:
     """Fold a run's events and judge it; a run that cannot be read is shown with what is known without them."""
-    try:
-        state, _ = load_state(run.events_jsonl)
-    except OSError:
-        state = RunState()
+    state = read_state(run)
     return Row(run, state, judge(run, state))
 
 

@@ -18,6 +18,7 @@ from acestep_tui.runs import diary, fold
 from acestep_tui.runs.state import RECENT_STEPS, RunState
 from acestep_tui.runs.tail import EventTail
 from engine.contract import events
+from engine.contract.run_dir import RunDir
 
 _FLOAT = rb"[-\d.e]+"  # whether it is one, float() says
 _KNOWN = rb"[-\d.enul]+"  # the same, or null
@@ -69,6 +70,14 @@ def load_state(
     state.num_unreadable = tail.num_unreadable
     state.news.clear()  # nobody wants a toast for what happened last week
     return state, tail
+
+
+def read_state(run: RunDir) -> RunState:
+    """The state of a run now; that of an empty one where its events cannot be read."""
+    try:
+        return load_state(run.events_jsonl)[0]
+    except OSError:
+        return RunState()
 
 
 @dataclass(slots=True)

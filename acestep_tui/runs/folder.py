@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acestep_tui import __version__
 from acestep_tui.paths import shown
@@ -105,9 +105,23 @@ def _changes_on_resume(frozen: Config | None, wanted: Config, *, where: str) -> 
 
 
 def freeze(
-    run_dir: RunDir, resolved: Resolved, *, notices: Sequence[Notice], source: str, typed: Sequence[str]
+    run_dir: RunDir,
+    resolved: Resolved,
+    *,
+    notices: Sequence[Notice],
+    source: str,
+    typed: Sequence[str],
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the effective configuration and where each value came from.
+
+    Args:
+        run_dir: The run folder.
+        resolved: The configuration.
+        notices: What was noticed about it.
+        source: What the configuration was read from.
+        typed: The command line that does the same.
+        facts: More for origins.json, such as the goal chosen in the set-up; lists of runs show it.
 
     Raises:
         DiskError: The folder cannot be written.
@@ -118,12 +132,13 @@ def freeze(
         "contract_version": CONTRACT_VERSION,
         "version": __version__,
         # Relative paths in config.json mean what they mean here.
-        "cwd": str(Path.cwd()),
+        "cwd": str(resolved.base_dir),
         "source": source,
         "command": list(typed),
         "origins": resolved.origins,
         # The worker says them again as warning events, for whoever attaches later.
         "notices": [{"code": notice.code, "message": notice.message} for notice in notices],
+        **(facts or {}),
     }
     write_json(run_dir.origins_json, origins, action="writing the run's configuration")
 
