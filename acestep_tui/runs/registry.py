@@ -5,6 +5,7 @@ One small file a run: two front ends that start at the same moment never overwri
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from acestep_tui.paths import absolute, shown, state_dir
 from engine.contract.errors import ConfigError, UserError
-from engine.contract.files import write_json
+from engine.contract.files import write_atomic, write_json
 from engine.contract.run_dir import RunDir
 
 
@@ -33,6 +34,31 @@ def remember(run: RunDir) -> str:
         reason = error.message if isinstance(error, UserError) else f"{error.filename}: {error.strerror}"
         return f"This run will be missing from `acestep-tui runs`: {reason}"
     return ""
+
+
+def forget(run: RunDir) -> None:
+    """Take a run off the list; its folder is not touched. Harmless when it is not on it, or the list is not ours."""
+    for path in (entry_path(run), _seen_path(run)):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def note_seen(run: RunDir, t: float) -> None:
+    """Record that somebody looked at the run until ``t``: who comes back is told how long they were away."""
+    with contextlib.suppress(UserError, OSError):
+        write_atomic(_seen_path(run), f"{t:.1f}".encode())
+
+
+def last_seen(run: RunDir) -> float | None:
+    """When somebody last looked at the run; None when that is not known."""
+    try:
+        return float(_seen_path(run).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _seen_path(run: RunDir) -> Path:
+    return entry_path(run).with_suffix(".seen")
 
 
 def known_runs() -> list[RunDir]:
