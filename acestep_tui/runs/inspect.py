@@ -65,8 +65,8 @@ def look_at_folder(run: RunDir) -> FolderFacts:
         export=_export(run),
         size_bytes=num_bytes,
         num_files=num_files,
-        owner=_owner(run.path),
-        is_writable=_is_writable(run),
+        owner=owner_of(run.path),
+        is_writable=is_writable(run),
         disk_free_bytes=disk_free_bytes(run.path),
     )
 
@@ -141,14 +141,15 @@ def _facts(folder: Path) -> list[FileFact]:
     return facts
 
 
-def _owner(folder: Path) -> str:
+def owner_of(folder: Path) -> str:
+    """The user who owns a folder; empty when that is not known."""
     try:
         return folder.owner()
     except (OSError, KeyError, NotImplementedError):
         return ""
 
 
-def _is_writable(run: RunDir) -> bool:
+def is_writable(run: RunDir) -> bool:
     """Whether a command could be put into the control folder, by permissions alone: nothing is written."""
     folder = run.control if run.control.is_dir() else run.path
     return os.access(folder, os.W_OK | os.X_OK)
