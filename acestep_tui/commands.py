@@ -22,6 +22,7 @@ class Command:
         sentence: What help and the palette say.
         wide: The footer's word from 120 columns on, where it is longer.
         shown: The key as written in footer and help, where Textual's form is not ours.
+        shown_narrow: The key as the footer writes it below 120 columns, where one entry stands for two keys.
         is_narrow: Whether the footer shows it below 120 columns too.
         in_palette: Whether the palette offers it.
         is_priority: Acts before the focused field sees the key.
@@ -34,6 +35,7 @@ class Command:
     sentence: str
     wide: str = ""
     shown: str = ""
+    shown_narrow: str = ""
     is_narrow: bool = True
     in_palette: bool = True
     is_priority: bool = False
@@ -120,7 +122,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("field", "restore", "backspace", "", "Bring the recommended value back", in_palette=False),
     Command("field", "explain", "f1", "", "What this field is", in_palette=False),
     Command("list", "choose", "space", "", "Choose", in_palette=False),
-    Command("list", "close", "escape", "", "Close the list", in_palette=False),
+    Command("list", "close", "escape", "Close", "Close the list", in_palette=False),
     Command("radio", "go_on", "enter", "", "On to the fields", in_palette=False),
     Command("editor", "keep", "ctrl+s", "Keep", "Keep the text", in_palette=False, is_priority=True),
     Command("editor", "drop", "escape", "Leave as it was", "Leave the text as it was", in_palette=False),
@@ -178,16 +180,25 @@ COMMANDS: tuple[Command, ...] = (
     Command("samples", "back", "escape", "Back", "Out of the samples", in_palette=False),
     Command("samples", "play", "space", "Play", "Play or stop"),
     Command("samples", "flip", "t", "Flip", "Flip between A and B", wide="Flip A/B"),
-    Command("samples", "mark_a", "a", "Mark", "Mark as A", wide="Mark A", shown="a"),
+    Command("samples", "earlier", "left", "", "5 seconds back", shown="←→", in_palette=False),
+    Command("samples", "later", "right", "", "5 seconds on", in_palette=False),
+    Command("samples", "mark_a", "a", "Mark", "Mark as A", wide="Mark A", shown_narrow="a b"),
     Command("samples", "mark_b", "b", "Mark", "Mark as B", wide="Mark B", is_narrow=False),
     Command("samples", "listen", "u", "Listen", "Listen on your own computer"),
     Command("samples", "copy", "y", "Copy", "Copy the path", is_narrow=False),
     Command("samples", "sample", "n", "Sample", "Sample now", wide="Sample now"),
     # -- save points --
+    Command("saves", "back", "escape", "Back", "Out of the save points", in_palette=False),
+    Command("saves", "export", "e", "Export…", "Export this save point…"),
+    Command("saves", "keep", "space", "Keep", "Keep this save point for ever, or no more"),
     Command("saves", "verify", "v", "Verify", "Verify this save point"),
     Command("saves", "delete", "d", "Delete…", "Delete this save point…"),
-    Command("saves", "keep", "space", "Keep", "Keep this save point for ever"),
-    Command("saves", "back", "escape", "Back", "Out of the save points", in_palette=False),
+    Command("saves", "copy", "y", "Copy", "Copy the folder of this save point"),
+    # -- the whole log --
+    Command("log", "back", "escape", "Back", "Out of the log", in_palette=False),
+    Command("log", "warnings_only", "exclamation_mark", "Problems", "Warnings only, or all lines"),
+    Command("log", "filter", "slash", "Filter", "Filter the log"),
+    Command("log", "copy", "y", "Copy", "Copy the marked line"),
     # -- runs --
     Command("runs", "choose", "enter", "Open", "Open the selected run", in_palette=False),
     Command("runs", "filter", "slash", "Filter", "Filter by name, state or goal"),

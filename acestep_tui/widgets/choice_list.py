@@ -16,7 +16,7 @@ from acestep_tui.commands import bindings
 from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, fit, join
 from acestep_tui.widgets.rows import Rows
 
-_LEAST_WIDTH, _MOST_ROWS = 26, 10
+_LEAST_WIDTH, _MOST_ROWS = 27, 10
 _LATER = "a later version"
 
 
@@ -66,7 +66,7 @@ class ChoiceList(Rows):
         option = self.options[index]
         mark = ("❯", f"{BOLD} {ACCENT}") if is_selected else " "
         later = (f"  {_LATER}", MUTED) if option.is_later else ""
-        row = fit(join(mark, (option.word, MUTED if option.is_later else BOLD if is_selected else ""), later), width)
+        row = fit(join(mark, " ", (option.word, MUTED if option.is_later else BOLD if is_selected else ""), later), width)
         return row.stylize("on $block-cursor-background") if is_selected else row
 
     def action_choose(self) -> None:

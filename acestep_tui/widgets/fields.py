@@ -28,8 +28,10 @@ LABEL_WIDTH, MARK_AT, RUN_AT, VALUE_AT = 17, 17, 18, 19
 RUN_WIDTH = 26
 _LEAST_REASON_AT = 2
 
-Kind = Literal["list", "number", "text", "path"]
-_SIGNS: dict[Kind, str] = {"list": "▾", "number": "±", "text": "", "path": "…"}
+# "editor": a text of several lines, opened in a box.
+Kind = Literal["list", "number", "text", "path", "editor"]
+_SIGNS: dict[Kind, str] = {"list": "▾", "number": "±", "text": "", "path": "…", "editor": "…"}
+_TYPED: tuple[Kind, ...] = ("number", "text", "path")
 
 
 class Field(Lines, can_focus=True):
@@ -78,7 +80,7 @@ class Field(Lines, can_focus=True):
     ) -> None:
         super().__init__(id=id)
         self.label, self.kind = label, kind
-        self.run_width = run if run is not None else (0 if kind in ("text", "path") else RUN_WIDTH)
+        self.run_width = run if run is not None else (RUN_WIDTH if kind in ("list", "number") else 0)
         self.after = after
         self.is_open = is_open
         self.can_focus = is_open
@@ -125,12 +127,15 @@ class Field(Lines, can_focus=True):
     def restore(self) -> None:
         """Bring the recommendation back."""
 
+    def edit(self) -> None:
+        """Open the box of a text of several lines."""
+
     # -- state --
 
     @property
     def is_typed(self) -> bool:
         """Whether it is typed into."""
-        return self.kind != "list"
+        return self.kind in _TYPED
 
     @property
     def typed(self) -> str:
@@ -282,20 +287,22 @@ class Field(Lines, can_focus=True):
         self.show()
 
     def action_enter(self) -> None:
-        """Open the list, else go on."""
-        if self.kind == "list":
+        """Open the list or the box, else go on."""
+        if not self.is_typed:
             self.action_open()
         else:
             self.post_message(self.Finished(self))
 
     def action_open(self) -> None:
-        """Open the list."""
+        """Open the list, or the box."""
+        if self.kind == "editor":
+            self.edit()
         options = list(self.options())
         if self.kind != "list" or not options or self.query(ChoiceList):
             return
         chosen = ChoiceList(options, self.current())
         # Below its field; Textual moves it into the screen where it would not fit.
-        chosen.styles.offset = (RUN_AT, 1)
+        chosen.styles.offset = (MARK_AT, 1)
         self.mount(chosen)
 
     def action_up(self) -> None:
@@ -339,7 +346,9 @@ class Field(Lines, can_focus=True):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that edit a text belong to it."""
         del parameters
-        return self.kind == "list" if action in ("open", "cycle", "restore") else True
+        if action in ("open", "restore"):
+            return not self.is_typed
+        return self.kind == "list" if action == "cycle" else True
 
     def _chosen(self, value: Any) -> None:
         self.error = ""
@@ -376,7 +385,7 @@ class Field(Lines, can_focus=True):
         end = RUN_AT + self.run_width
         if event.y:
             return
-        if self.kind == "list":
+        if not self.is_typed:
             self.action_open()
         elif self.kind == "number" and end - 3 <= event.x < end:
             self.action_up()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from acestep_tui.wizard.schedule_advice import Example
     from acestep_tui.wizard.songs import Songs
     from engine.hardware.machine import Device, Machine
     from engine.hardware.models import ModelStatus
@@ -29,6 +30,7 @@ class WizardFacts:
         songs: The songs as scanned; while the scan runs, those found so far.
         is_scanning: The songs are being looked at.
         data: The songs as they will be trained, for the plan.
+        example: What the test song may be made of (`schedule_advice.example_of`), with `songs`.
         plan: What the draft will take.
     """
 
@@ -41,6 +43,7 @@ class WizardFacts:
     songs: Songs | None = None
     is_scanning: bool = False
     data: DataFacts | None = None
+    example: Example | None = None
     plan: PlanView | None = None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from acestep_tui.format import UNKNOWN
 from acestep_tui.widgets.choice_list import Option
 from acestep_tui.widgets.fields import Field, Kind
 from acestep_tui.widgets.paint import MUTED, WARNING, Part, join
@@ -44,6 +45,7 @@ class SettingField(Field):
         with_help: Say the setting's help where there is no reason.
         reason: Words under it that depend on more than this setting; an empty text falls back to the usual ones.
         after: What follows the run.
+        is_known: Whether there is a value to show yet; until then its place is kept.
     """
 
     def __init__(
@@ -55,11 +57,12 @@ class SettingField(Field):
         with_help: bool = False,
         reason: Callable[[], Part] | None = None,
         after: Part = "",
+        is_known: Callable[[], bool] = lambda: True,
     ) -> None:
         setting = SETTINGS_BY_KEY[key]
         super().__init__(
             label(setting),
-            kind_of(setting),
+            self._kind(setting),
             run=run,
             after=after,
             is_open=setting.is_offered,
@@ -69,6 +72,21 @@ class SettingField(Field):
         self._values = DraftValues(draft)
         self._with_help = with_help
         self._reason = reason
+        self._is_known = is_known
+        self._off_reason = ""
+
+    def _kind(self, setting: Setting) -> Kind:
+        return kind_of(setting)
+
+    def close(self, reason: str) -> None:
+        """Let nobody change it, for a reason; with an empty one it is open again."""
+        self._off_reason = reason
+        self.is_open = self.can_focus = self.setting.is_offered and not reason
+        self.show()
+
+    def explained(self) -> tuple[Setting, ...]:
+        """The settings that F1 explains."""
+        return (self.setting,)
 
     @property
     def value(self) -> Any:
@@ -77,6 +95,8 @@ class SettingField(Field):
 
     def value_text(self) -> str:
         """The value in words."""
+        if not self._is_known():
+            return UNKNOWN
         if self.value is None and self.kind in ("text", "path"):
             return ""
         return forms.show(self.setting, self.value, self._values)
@@ -92,7 +112,9 @@ class SettingField(Field):
     def reason(self) -> Part:
         """Why this value; of one of yours, what is recommended instead."""
         if not self.is_open:
-            return join((LATER_REASON, MUTED))
+            return join((self._off_reason or LATER_REASON, MUTED))
+        if not self._is_known():
+            return ""
         said = forms.note(self.setting, self.value)
         if said:
             return join(("▲ ", WARNING), (said, MUTED))

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 
 from acestep_tui.commands import Command
+from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import MUTED, Part, text, title
 from acestep_tui.wizard.fields import STEPS
@@ -66,6 +68,35 @@ class Section(Lines):
         """The one row."""
         del height
         return [title(width, self._heading, live=self._live)]
+
+
+class Passage(Lines):
+    """Lines that take as many rows as they need: notes, checks, whatever wraps."""
+
+    DEFAULT_CSS = """
+    Passage { height: auto; }
+    """
+
+    def drawn(self, width: int) -> Sequence[Content]:
+        """All lines at this width."""
+        del width
+        return ()
+
+    def lines(self, width: int, height: int) -> Sequence[Content]:
+        """The same, for drawing."""
+        del height
+        return self.drawn(width)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many rows as there are lines."""
+        del container, viewport
+        return len(self.drawn(width))
+
+    def show(self) -> None:
+        """What it is drawn from changed."""
+        if self.size.width and len(self.drawn(self.size.width)) != self.size.height:
+            self.refresh(layout=True)
+        self.redraw()
 
 
 class Step(VerticalScroll, can_focus=False):
@@ -156,14 +187,42 @@ class Step(VerticalScroll, can_focus=False):
 
     def facts_changed(self, fact: Fact) -> None:
         """Draw again what shows this fact; also called when the draft changed (``plan``)."""
+        del fact
+        for field in self.query(Field):
+            field.show()
 
     def problems(self) -> list[str]:
         """What keeps the user from going on, one sentence each; empty = Next is free."""
-        return []
+        return [f"{field.label}: {field.error}." for field in self.query(Field) if field.error]
 
     def focus_first(self) -> None:
         """Put the focus where one begins; with problems, on the first of them."""
-        self.screen.focus_next("Step *")
+        fields = [field for field in self.query(Field) if field.is_open]
+        first = next((field for field in fields if field.error), next(iter(fields), None))
+        if first is not None:
+            first.focus()
+
+    def start(self) -> None:
+        """Ctrl+N on the last page."""
+
+    def on_field_changed(self, message: Field.Changed) -> None:
+        """A value of the draft is another one."""
+        message.stop()
+        self.changed()
+
+    def on_field_finished(self, message: Field.Finished) -> None:
+        """Enter: to the next field, after the last one to the next page."""
+        message.stop()
+        self.go_on_from(message.field)
+
+    def go_on_from(self, widget: Widget) -> None:
+        """Put the focus on what follows on this page; after the last one the page is done."""
+        chain = [one for one in self.screen.focus_chain if self in one.ancestors]
+        place = chain.index(widget) + 1 if widget in chain else 0
+        if place < len(chain):
+            chain[place].focus()
+        else:
+            self.post_message(self.Done(self))
 
     def footer_word(self, command: Command) -> str | None:
         """Another word for a key on this page (empty = not in the footer); None leaves it."""

@@ -1,0 +1,71 @@
+"""What is proposed and what it takes, computed anew after each change of the draft or of a fact. Well under 20 ms."""
+
+from __future__ import annotations
+
+import math
+
+from acestep_tui.wizard.draft import Draft
+from acestep_tui.wizard.goals import goal_values
+from acestep_tui.wizard.look import WizardFacts
+from acestep_tui.wizard.preset import planned_config
+from acestep_tui.wizard.schedule_advice import schedule_advice
+from engine.planning.plan_view import PlanView, plan_for
+from engine.planning.recommend import Advice, recommend
+from engine.planning.sizes import published_sizes
+
+DEFAULT_GOAL = "voice"
+# What counts for memory and is chosen on a later page.
+_CHOSEN = ("model_type", "lora_rank", "acestep_lora_target", "peft_lora_target_modules", "optimizer")
+
+
+def advise(draft: Draft, facts: WizardFacts) -> None:
+    """Put what is proposed into the draft's layers: for the goal, the device, the songs; yours stays over it."""
+    if draft.value("goal") is None:
+        draft.recommend({"goal": Advice(DEFAULT_GOAL, "")})
+    draft.layers["goal"] = goal_values(draft.value("goal"), sizes=facts.sizes)
+    if facts.machine is not None:
+        facts.device = facts.machine.device(draft.device)
+        values = {key: draft.value(key) for key in _CHOSEN}
+        facts.recommendation = recommend(facts.machine, facts.device, sizes=facts.sizes, values=values)
+        draft.recommend(facts.recommendation.advice)
+    advice = schedule_advice(
+        num_clips=num_clips(facts),
+        clips_per_step=clips_per_step(draft),
+        num_steps=chosen_steps(draft, facts),
+        example=facts.example,
+        duration_s=draft.value("validation_audio_duration"),
+    )
+    if draft.value("num_train_epochs"):
+        advice["max_train_steps"] = Advice(0, "The length is given in passes.")
+    draft.recommend(advice)
+
+
+def chosen_steps(draft: Draft, facts: WizardFacts) -> int:
+    """The length in steps where you chose one, also in passes; 0 where it is only proposed."""
+    if draft.value("num_train_epochs"):
+        return int(draft.value("num_train_epochs")) * max(1, math.ceil(num_clips(facts) / clips_per_step(draft)))
+    return int(draft.value("max_train_steps")) if draft.origin("max_train_steps") in ("yours", "preset") else 0
+
+
+def planned(draft: Draft, facts: WizardFacts) -> PlanView | None:
+    """What the draft takes; None before the computer is known."""
+    if facts.machine is None or facts.device is None:
+        return None
+    return plan_for(
+        planned_config(draft),
+        machine=facts.machine,
+        device=facts.device,
+        sizes=facts.sizes or published_sizes(),
+        data=facts.data,
+        download_bytes=facts.download_bytes,
+    )
+
+
+def num_clips(facts: WizardFacts) -> int:
+    """Pieces that are trained; 0 before the songs are known."""
+    return len(facts.data.clip_s) if facts.data is not None else 0
+
+
+def clips_per_step(draft: Draft) -> int:
+    """Songs of one step."""
+    return int(draft.value("train_batch_size") * draft.value("gradient_accumulation_steps"))
