@@ -60,7 +60,8 @@ def asked_text(kind: str) -> str:
 def file_size(num_bytes: float | None) -> str:
     """A file's size, in MB up to a thousand of them: ``390 MB``, ``1.6 GB``."""
     if num_bytes is not None and 0.95 * fmt.MB <= num_bytes < 999.5 * fmt.MB:
-        return f"{num_bytes / fmt.MB:.0f} MB"
+        unit = fmt.size(fmt.MB).rpartition(" ")[2]  # as this reader wants it called
+        return f"{num_bytes / fmt.MB:.0f} {unit}"
     return fmt.size(num_bytes)
 
 

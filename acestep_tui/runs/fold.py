@@ -35,6 +35,8 @@ _NEWEST: dict[type[events.Event], str] = {
 
 def fold(state: RunState, record: events.Record) -> None:
     """Take in one event. Unknown kinds are counted and otherwise change nothing but the time of the last news."""
+    if isinstance(record.event, events.RunStarted) and state.started_t is not None and state.last_t is not None:
+        state.earlier_s += max(state.last_t - state.started_t, 0.0)
     _look_at_envelope(state, record.seq, record.t)
     state.last_kind = record.kind
     event = record.event

@@ -45,7 +45,8 @@ class Preparation:
     def add(self, event: CacheProgress, t: float) -> None:
         """One entry is ready."""
         if self.num_there is None:
-            self.num_there = max(event.done - 1, 0)
+            # An event of no file says where it begins; older runs begin with the first entry that they made.
+            self.num_there = max(event.done - 1, 0) if event.file else event.done
         self.done, self.total = event.done, event.total
         # Runs of before the parts were told: sound has a length, captions have none and no song's name.
         part = event.part or ("sound" if event.audio_s > 0 else "")

@@ -35,6 +35,7 @@ class RunState:
     started: events.RunStarted | None = None
     started_t: float | None = None
     num_starts: int = 0
+    earlier_s: float = 0.0  # what the starts before this one took
     last_t: float | None = None
     last_seq: int = -1
     last_kind: str = ""
@@ -209,6 +210,13 @@ class RunState:
         if phase and phase == (self.phase or self.ended_in) and self.phase_started_t is not None:
             return max((now if self.ended is None else self.last_t or now) - self.phase_started_t, 0.0)
         return None
+
+    def ran_s(self, now: float) -> float | None:
+        """Seconds of all starts together, pauses included; a worker that is gone ran until its last word."""
+        if self.started_t is None or self.last_t is None:
+            return None
+        is_over = self.ended is not None or (self.verdict is not None and not self.verdict.is_running)
+        return self.earlier_s + max((self.last_t if is_over else now) - self.started_t, 0.0)
 
     def usual_s(self, phase: str) -> float | None:
         """How long a phase or span took before in this run (median); None when it never ended before."""
