@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from acestep_tui import format as fmt
-from acestep_tui.panels.stats import Stat, percent, stats
+from acestep_tui.panels.stats import Stat, num_songs_ready, percent, stats
 from acestep_tui.panels.view import View, is_silent, known_until, view_of
 from acestep_tui.runs.state import RunState
 from acestep_tui.widgets.lines import Lines
@@ -34,7 +34,7 @@ def bar_share(state: RunState) -> tuple[float | None, str]:
         style = WARNING
     done, total = state.phase_done, state.phase_total
     if view is View.PREPARING and state.phase == "cache":
-        done, total = state.prepared.done, state.prepared.total
+        done, total = num_songs_ready(state)
     elif view is not View.PREPARING and state.phase not in ("load", "warmup", "finish"):
         done, total = state.step_now, state.steps_total
     share = None if done is None or not total else percent(done, total) / 100

@@ -120,17 +120,20 @@ def preparing_course() -> Course:
     start_t = NOW - 161
     course = begun(start_t)
     course.say(start_t, events.PhaseStarted(phase="cache", total=len(SONGS)), hardware(3.1, 88.0, 58.0, 141.0, None))
-    entries = [(file, part, mb) for file, mb in SONGS[:10] for part in ("sound", "captions", "features")][:-1]
     last_t = NOW
-    for place, (file, part, mb) in enumerate(entries):
-        # 45 are left of 74 (some songs have several captions), which is 1 min 40 s; 30 s hold the sound of five songs.
-        t = max(last_t - 100 / 45 * (len(entries) - 1 - place), start_t)
-        size = {"sound": mb - 2, "captions": 1, "features": 1}[part] * MB
+    for place, (file, _) in enumerate(SONGS):  # the captions of all songs come first
         course.say(
-            t,
+            start_t + 5,
+            events.CacheProgress(done=place + 1, total=3 * len(SONGS), file=file, part="captions", bytes=MB),
+        )
+    entries = [(file, part, mb) for file, mb in SONGS[:10] for part in ("sound", "features")][:-1]
+    for place, (file, part, mb) in enumerate(entries):
+        # 27 are left, which is 1 min 40 s; 30 s hold the sound of five songs.
+        course.say(
+            max(last_t - 100 / 27 * (len(entries) - 1 - place), start_t + 6),
             events.CacheProgress(
-                done=place + 1, total=74, file=file, part=part, bytes=size,
-                audio_s=210.0 if part == "sound" else 0.0,
+                done=len(SONGS) + place + 1, total=3 * len(SONGS), file=file, part=part,
+                bytes=(mb - 2 if part == "sound" else 1) * MB, audio_s=210.0 if part == "sound" else 0.0,
             ),
         )  # fmt: skip
     course.say(last_t, hardware(3.1, 88.0, 58.0, 141.0, None))
