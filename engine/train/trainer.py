@@ -81,7 +81,7 @@ class Trainer:
         """Train to the last step.
 
         Raises:
-            StopRequested: The user asked to stop; the step is finished and saved.
+            StopRequested: The user asked to stop; the step is finished, and saved unless that was not wanted.
         """
         self.begin()
         groups = self.stream.groups(self.state.step)
@@ -278,9 +278,12 @@ class Trainer:
             self.stop()
 
     def stop(self) -> None:
-        """Save the finished step and end."""
+        """Save the finished step, unless the user wants it dropped, and end."""
         if self.state.step == 0:
             raise StopRequested("stopped before the first step; nothing had to be saved")
+        if self.inbox.requests.abort and self.saved_step != self.state.step:
+            kept = f"step {self.saved_step:,} is saved" if self.saved_step else "nothing is saved"
+            raise StopRequested(f"stopped at step {self.state.step:,} without saving; {kept}")
         self.save("stop")
         raise StopRequested(f"stopped at step {self.state.step:,}; it is saved")
 
