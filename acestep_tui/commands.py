@@ -124,6 +124,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("list", "choose", "space", "", "Choose", in_palette=False),
     Command("list", "close", "escape", "Close", "Close the list", in_palette=False),
     Command("radio", "go_on", "enter", "", "On to the fields", in_palette=False),
+    Command("review", "choose", "enter", "", "Go to the page of this row", in_palette=False),
+    Command("review", "up", "up", "", "One row up", in_palette=False),
+    Command("review", "down", "down", "", "One row down", in_palette=False),
     Command("editor", "keep", "ctrl+s", "Keep", "Keep the text", in_palette=False, is_priority=True),
     Command("editor", "drop", "escape", "Leave as it was", "Leave the text as it was", in_palette=False),
     # -- the table of songs --

@@ -8,11 +8,12 @@ from textual.content import Content
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.base import Copied, Page, Panel
-from acestep_tui.panels.pieces import TWO_BLOCKS, clock_time, is_over
+from acestep_tui.panels.header import moment
+from acestep_tui.panels.pieces import TWO_BLOCKS, is_over
 from acestep_tui.runs.diary import file_size
 from acestep_tui.runs.save_points import SavePoint, save_points
 from acestep_tui.runs.state import RunState
-from acestep_tui.widgets.paint import ACCENT, BOLD, ERROR, MUTED, SUCCESS, Part, fit, join, spread, wrap
+from acestep_tui.widgets.paint import ACCENT, BOLD, ERROR, MUTED, SUCCESS, Part, fit, join, spread, text, wrap
 
 _STEP = 7
 
@@ -92,9 +93,76 @@ def _row(point: SavePoint, width: int, *, has_ended: bool, is_newest: bool = Fal
     row = join(glyph(point), fit(step, _STEP, align="right"), "  ", fit(held_out(point), 15))
     if width < TWO_BLOCKS:
         return spread(row, state_word(point), width)
-    when = clock_time(point.saved_t, has_seconds=False) if point.saved_t is not None else fmt.UNKNOWN
+    when = fmt.time_of_day(point.saved_t) if point.saved_t is not None else fmt.UNKNOWN
     row = join(row, "   ", fit((file_size(point.bytes), MUTED), 8, align="right"), "   ", (f"saved {when}", MUTED))
     return spread(row, state_word(point), width)
+
+
+def list_heading(width: int) -> Content:
+    """The names of the columns on the page of save points."""
+    return fit(("      Step   Held-out                Size   Saved", MUTED), width)
+
+
+def list_row(point: SavePoint, width: int, *, note: Part, is_selected: bool, now: float) -> Content:
+    """One save point on its page."""
+    value = fmt.loss(point.held_out) if point.held_out is not None else fmt.UNKNOWN
+    when = moment(point.saved_t, now) if point.saved_t is not None else fmt.UNKNOWN
+    row = join(
+        ("❯" if is_selected else " ", f"bold {ACCENT}"),
+        glyph(point),
+        fit((fmt.count(point.step), BOLD if is_selected else ""), 8, align="right"),
+        fit(value, 11, align="right"),
+        fit(("  ◆ best" if point.is_best else "", f"bold {ACCENT}"), 8),
+        fit((file_size(point.bytes), MUTED), 9, align="right"),
+        "   ",
+        fit((when, MUTED), 17),
+        note,
+    )
+    row = fit(row, width)
+    return row.stylize("on $block-cursor-background") if is_selected else row
+
+
+def note(point: SavePoint, *, is_resumed: bool) -> Part:
+    """The one thing to know of a save point, the worst first."""
+    if point.is_damaged:
+        return ("✗ damaged", ERROR)
+    if point.is_kept:
+        return ("kept for ever", ACCENT)
+    if is_resumed:
+        return ("r goes on from it", MUTED)
+    if point.is_rolling:
+        return ("the next one replaces it", MUTED)
+    if point.check is not None and point.check.is_whole:
+        return ("✓ whole", SUCCESS)
+    return ""
+
+
+def told_lines(point: SavePoint, width: int) -> list[Content]:
+    """What is known of the selected save point, and where it lies."""
+    if point.is_damaged:
+        why = point.check.problem if point.check is not None and point.check.problem else "its save was interrupted"
+        told = text(f"✗ Step {fmt.count(point.step)} is damaged: {why}.", ERROR)
+    elif point.check is not None and point.check.is_whole:
+        told = text(f"✓ Step {fmt.count(point.step)} is whole: every file matches its checksum.", SUCCESS)
+    elif point.is_verified:
+        told = text("It was read back and compared when it was saved. v does so again.", MUTED)
+    else:
+        told = text("v reads it and compares every file with its checksum.", MUTED)
+    lines = [Content(""), *wrap(told, width)[:2]]
+    if point.path is not None:
+        lines.append(
+            spread(
+                join(("Folder  ", MUTED), _tail_of(str(point.path), width - 16)),
+                join(("y", f"bold {ACCENT}"), (" copy", MUTED)),
+                width,
+            )
+        )
+    return lines
+
+
+def _tail_of(path: str, width: int) -> str:
+    """The end of a path, which tells more than its beginning."""
+    return path if len(path) <= width else f"…{path[len(path) - max(width - 1, 1) :]}"
 
 
 class SavesPanel(Panel):

@@ -8,11 +8,12 @@ from textual.content import Content
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.base import Copied, Page, Panel
-from acestep_tui.panels.pieces import clock_time
 from acestep_tui.runs.log import LogEntry
 from acestep_tui.runs.state import RunState
 from acestep_tui.widgets.paint import ACCENT, ERROR, MUTED, SUCCESS, WARNING, Part, fit, join, text
 
+# Cells of a time, with the clock of 24 hours and of 12.
+_CLOCK, _CLOCK_12H = 8, 11
 _STYLES = {"plain": "", "good": SUCCESS, "busy": ACCENT, "paused": WARNING, "warning": WARNING, "error": ERROR}
 
 
@@ -40,13 +41,12 @@ def body(
     *,
     warnings_only: bool = False,
     containing: str = "",
-    is_12h: bool = False,
 ) -> list[Content]:
     """The newest lines that match."""
     entries = state.log.newest(height, warnings_only=warnings_only, containing=containing)
     if not entries:
         return [fit((empty(state, warnings_only=warnings_only, containing=containing), MUTED), width)][:height]
-    return [row(entry, width, is_12h=is_12h) for entry in entries]
+    return [row(entry, width) for entry in entries]
 
 
 def empty(state: RunState, *, warnings_only: bool, containing: str) -> str:
@@ -58,21 +58,22 @@ def empty(state: RunState, *, warnings_only: bool, containing: str) -> str:
     return "No events yet."
 
 
-def row(entry: LogEntry, width: int, *, is_12h: bool = False) -> Content:
+def row(entry: LogEntry, width: int) -> Content:
     """One line: ``14:14:36 ✓ saved step 1,000, checked, 390 MB``."""
-    when = clock_time(entry.t, is_12h=is_12h)
+    when = fmt.time_of_day(entry.t, has_seconds=True)
+    when = when.rjust(_CLOCK if len(when) <= _CLOCK else _CLOCK_12H)
     style = _STYLES[entry.severity]
     words = (entry.text, style if entry.severity == "error" else "")
-    return fit(join((when.rjust(11) if is_12h else when, MUTED), " ", (entry.glyph, style), " ", words), width)
+    return fit(join((when, MUTED), " ", (entry.glyph, style), " ", words), width)
 
 
-def line(entry: LogEntry, *, is_12h: bool = False) -> str:
+def line(entry: LogEntry) -> str:
     """A line as text, for copying."""
-    return text(f"{clock_time(entry.t, is_12h=is_12h)} {entry.glyph} {entry.text}").plain
+    return text(f"{fmt.time_of_day(entry.t, has_seconds=True)} {entry.glyph} {entry.text}").plain
 
 
 class LogPanel(Panel):
-    """Panel 7. The screen sets `warnings_only`, `containing` and `is_12h` and calls `show`."""
+    """Panel 7. The screen sets `warnings_only` and `containing` and calls `show`."""
 
     number = "7"
     name = "Log"
@@ -81,7 +82,6 @@ class LogPanel(Panel):
         super().__init__(id=id, classes=classes)
         self.warnings_only = False
         self.containing = ""
-        self.is_12h = False
 
     def live(self, state: RunState, width: int, now: float) -> Part:
         """How many warnings, and what is filtered."""
@@ -97,7 +97,6 @@ class LogPanel(Panel):
             height,
             warnings_only=self.warnings_only,
             containing=self.containing,
-            is_12h=self.is_12h,
         )
 
     def page(self) -> Page | None:
@@ -113,4 +112,4 @@ class LogPanel(Panel):
             if self.state is not None
             else []
         )
-        return Copied(line(found[0], is_12h=self.is_12h), "the newest line of the log") if found else None
+        return Copied(line(found[0]), "the newest line of the log") if found else None

@@ -1,14 +1,13 @@
-"""Small pieces that several panels share: a fact in a row, two blocks beside each other, a clock. Pure functions."""
+"""Small pieces that several panels share: a fact in a row, two blocks beside each other. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from itertools import zip_longest
 
 from textual.content import Content
 
-from acestep_tui.format import GB, UNKNOWN
+from acestep_tui.format import GB, UNKNOWN, size
 from acestep_tui.runs.state import RunState
 from acestep_tui.widgets.paint import BOLD, MUTED, Part, fit, join, spread
 
@@ -46,7 +45,8 @@ def of_gigabytes(part: float | None, total: float | None) -> Content:
     """Part and whole of a memory: ``6.6 of 12.0 GB``; only the part where the whole is not known."""
     if part is None and total is None:
         return join((UNKNOWN, BOLD))
-    whole = " GB" if total is None else f" of {gigabytes(total)} GB"
+    unit = size(GB).partition(" ")[2]  # GB, or GiB where the user wants the names of binary units
+    whole = f" {unit}" if total is None else f" of {gigabytes(total)} {unit}"
     return join((gigabytes(part), BOLD), (whole, MUTED))
 
 
@@ -58,12 +58,3 @@ def is_over(state: RunState) -> bool:
 def share_of(part: float | None, total: float | None) -> float | None:
     """A part as 0 to 1; None when one of the two is not known."""
     return part / total if part is not None and total else None
-
-
-def clock_time(t: float, *, is_12h: bool = False, has_seconds: bool = True) -> str:
-    """A moment as this computer's clock shows it: ``14:21:07``, or ``2:21:07 pm``."""
-    moment = datetime.fromtimestamp(t)
-    seconds = f":{moment:%S}" if has_seconds else ""
-    if is_12h:
-        return f"{moment.hour % 12 or 12}:{moment:%M}{seconds} {'am' if moment.hour < 12 else 'pm'}"
-    return f"{moment:%H:%M}{seconds}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acestep_tui.runs.facts import CheckpointCheck, CheckpointFact
@@ -99,6 +100,13 @@ def _joined(
         is_kept=fact is not None and fact.is_kept,
         check=check,
     )
+
+
+def seen(point: SavePoint, checks: Mapping[Path, CheckpointCheck], kept: Mapping[Path, bool]) -> SavePoint:
+    """A save point with what a viewer has found out or changed since the folder was looked at."""
+    if point.path is None:
+        return point
+    return replace(point, check=checks.get(point.path, point.check), is_kept=kept.get(point.path, point.is_kept))
 
 
 def resume_point(state: RunState) -> SavePoint | None:

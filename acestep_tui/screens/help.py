@@ -32,6 +32,7 @@ _LEFT_OUT_NAMES = {
 _SCOPE_NAMES = {
     "app": "Everywhere", "home": "Home", "wizard": "Setting up a run", "songs": "The table of songs",
     "song": "One song", "monitor": "Monitor", "zoom": "Zoomed chart", "samples": "Samples", "saves": "Save points",
+    "log": "The whole log",
     "runs": "Runs", "compare": "Compare", "settings": "Settings", "help": "Help", "doctor": "This computer",
     "browse": "Choosing a folder",
 }  # fmt: skip

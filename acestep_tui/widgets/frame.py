@@ -84,6 +84,8 @@ class Footer(Lines):
             word = self._word(command, is_wide=width >= WIDE_COLUMNS)
             if not word or not (command.is_narrow or width >= WIDE_COLUMNS):
                 continue
+            if command.shown_narrow and width < WIDE_COLUMNS and key == command.key_shown:
+                key = command.shown_narrow  # noqa: PLW2901 - the footer's own spelling of this key
             piece = join((key, f"bold {ACCENT}"), " ", (word, MUTED))
             start = left.cell_length
             if start + piece.cell_length > room:
