@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,30 +12,27 @@ from textual import events, work
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.message import Message
-from textual.timer import Timer
 from textual.widget import Widget
 
 from acestep_tui.commands import Command, bindings
 from acestep_tui.paths import absolute
 from acestep_tui.screens.base import HouseScreen
-from acestep_tui.screens.wizard_preset import PresetSaver
+from acestep_tui.screens.wizard_keeping import DraftKept, Keeping
+from acestep_tui.screens.wizard_preset import PresetSaver, read_preset
 from acestep_tui.widgets.fields import Field
-from acestep_tui.widgets.paint import BOLD, MUTED, WARNING, Part, join, text
+from acestep_tui.widgets.paint import BOLD, MUTED, Part, join
 from acestep_tui.wizard.draft import UNNAMED, Draft
 from acestep_tui.wizard.fields import STEP_IDS, STEPS
-from acestep_tui.wizard.keeper import DraftKeeper
 from acestep_tui.wizard.look import WizardFacts
 from acestep_tui.wizard.plan_pane import PlanLine, Planned, PlanPane
 from acestep_tui.wizard.planning import advise, planned
 from acestep_tui.wizard.stepper import Stepper
 from acestep_tui.wizard.steps.base import Step
+from acestep_tui.wizard.steps.make import make_step
 from acestep_tui.wizard.steps.more import MorePage
-from engine.contract.errors import UserError
 from engine.contract.fields_base import WizardStep
 from engine.hardware.machine import Machine, look_at_machine
 
-# With the time of writing, the draft is on disk within a second of each change.
-_SAVE_AFTER_S = 0.8
 # Pages that look at something: a draft opened at a later page needs what they find.
 _LEARNING: tuple[WizardStep, ...] = ("model", "dataset")
 
@@ -60,12 +58,6 @@ class WizardScreen(HouseScreen):
         machine: Machine
 
     @dataclass
-    class DraftKept(Message):
-        """The draft was written, or could not be."""
-
-        problem: str
-
-    @dataclass
     class PresetOpened(Message):
         """A preset became a draft, or could not be read."""
 
@@ -78,10 +70,7 @@ class WizardScreen(HouseScreen):
         self.facts = WizardFacts()
         self.preset = PresetSaver(self)
         self._source = preset
-        self._keeper = DraftKeeper(self.draft, path, self._kept)
-        self._is_kept = path is not None
-        self._keep_problem = ""
-        self._save_timer: Timer | None = None
+        self.keeping = Keeping(self, self.draft, path)
         # Looks at the computer; tests give one that they made up.
         self.look: Callable[[Path], Machine] = look_at_machine
         self._steps: dict[WizardStep, Step] = {}
@@ -112,8 +101,6 @@ class WizardScreen(HouseScreen):
             self._read_preset(self._source)
 
     async def _open(self) -> None:
-        if not self.draft.value("output_dir") or self.draft.origin("output_dir") == "default":
-            self._propose_folder()
         place = STEP_IDS.index(self.draft.step)
         for key in _LEARNING:
             if key in self.draft.visited and key != self.draft.step and STEP_IDS.index(key) <= place:
@@ -145,15 +132,7 @@ class WizardScreen(HouseScreen):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="preset")
     def _read_preset(self, source: str) -> None:
-        from acestep_tui.wizard.preset import open_preset
-
-        try:
-            opened = open_preset(source, cwd=Path.cwd())
-        except (UserError, OSError) as error:
-            said = (error.message, error.hint) if isinstance(error, UserError) else (str(error), "")
-            self.post_message(self.PresetOpened(None, tuple(part for part in said if part)))
-            return
-        self.post_message(self.PresetOpened(opened.draft, tuple(notice.message for notice in opened.notices)))
+        self.post_message(self.PresetOpened(*read_preset(source)))
 
     async def on_wizard_screen_preset_opened(self, message: PresetOpened) -> None:
         """At the review; what the reader noticed is said."""
@@ -163,9 +142,7 @@ class WizardScreen(HouseScreen):
             self.house.open_home()
             return
         self.draft = message.draft
-        self._keeper = DraftKeeper(self.draft, None, self._kept)
-        self.draft.visited = list(STEP_IDS)
-        self.draft.step = "review"
+        self.keeping = Keeping(self, self.draft, None)
         await self._open()
 
     # -- from page to page --
@@ -178,7 +155,7 @@ class WizardScreen(HouseScreen):
     async def _step(self, key: WizardStep) -> Step:
         """The page of a key, made when it is first needed."""
         if key not in self._steps:
-            step = _make(key)
+            step = make_step(key)
             self._steps[key] = step
             await self.query_one("#pages").mount(step)
             step.learn()
@@ -199,11 +176,18 @@ class WizardScreen(HouseScreen):
         target.focus_first()
         self._show_all()
         if is_new:
-            self._touch()
+            self.keeping.touch()
 
     def go_to(self, key: WizardStep) -> None:
         """Show a page (a row of the review, the palette, the stepper)."""
         self.call_later(self._go_to, key)
+
+    def problems_elsewhere(self) -> Iterable[tuple[WizardStep, str]]:
+        """What is wrong on the other pages, in their order; a page never made has nothing to say."""
+        for key in STEP_IDS[:-1]:
+            said = self._steps[key].problems() if key in self._steps else []
+            if said:
+                yield key, said[0]
 
     def on_stepper_wanted(self, message: Stepper.Wanted) -> None:
         """A click on a page seen before."""
@@ -237,6 +221,8 @@ class WizardScreen(HouseScreen):
             self.step.focus_first()
             return
         place = STEP_IDS.index(self.draft.step)
+        if self._steps and self.step.take_back():
+            return
         if place and self._steps:
             await self._go_to(STEP_IDS[place - 1])
         else:
@@ -326,7 +312,7 @@ class WizardScreen(HouseScreen):
 
     def _changed(self) -> None:
         self.preset.is_current = False
-        self._touch()
+        self.keeping.touch()
         self._replan()
         self._refresh("plan")
 
@@ -352,40 +338,14 @@ class WizardScreen(HouseScreen):
         advise(self.draft, self.facts)
         self.facts.plan = planned(self.draft, self.facts)
 
-    def _propose_folder(self) -> None:
-        from datetime import datetime
-
-        moment = datetime.fromtimestamp(self.house.clock()).strftime("%Y-%m-%d_%H%M")
-        self.draft.propose_output_dir(self.runs_folder, moment)
-
-    # -- the draft on disk --
-
-    def _touch(self) -> None:
-        """The draft differs from what is on disk: write it within a second."""
-        if self._save_timer is None:
-            self._save_timer = self.set_timer(_SAVE_AFTER_S, self._save)
-
-    def _save(self) -> None:
-        self._save_timer = None
-        self._keeper.save()
-
-    def _kept(self, problem: str) -> None:
-        self.post_message(self.DraftKept(problem))
-
-    def on_wizard_screen_draft_kept(self, message: DraftKept) -> None:
+    def on_draft_kept(self, message: DraftKept) -> None:
         """Say it in the header."""
-        self._is_kept, self._keep_problem = not message.problem, message.problem
+        self.keeping.told(message)
         self._show_header()
-
-    def forget_draft(self) -> None:
-        """The run has started: the draft goes. For a thread."""
-        self._keeper.remove()
 
     def on_unmount(self) -> None:
         """However one leaves, the last change is written."""
-        if self._save_timer is not None:
-            self._save_timer.stop()
-            self._save()
+        self.keeping.flush()
 
     # -- what is shown around the page --
 
@@ -396,13 +356,8 @@ class WizardScreen(HouseScreen):
         self.refresh_bindings()
 
     def _show_header(self) -> None:
-        right: Part = ""
-        if self._keep_problem:
-            right = join((f"draft not saved: {self._keep_problem}", WARNING))
-        elif self._is_kept:
-            right = text("draft saved", MUTED)
         name = [(self.draft.name, BOLD)] if self.draft.name else []
-        self.show_header((UNNAMED, MUTED), *name, right=right or " ")
+        self.show_header((UNNAMED, MUTED), *name, right=self.keeping.words)
 
     def show_plan(self) -> None:
         """Draw the plan again."""
@@ -425,31 +380,14 @@ class WizardScreen(HouseScreen):
         """Pages seen before, and what keeps a run alive after log-out."""
         for step in STEPS:
             if step.id in self.draft.visited and step.id != self.draft.step:
-                yield f"Go to step: {step.name}", step.question, lambda key=step.id: self.go_to(key)
+                yield f"Go to step: {step.name}", step.question, partial(self.go_to, step.id)
         fix = self.facts.machine.log_out.fix if self.facts.machine is not None else ""
         if fix:
             yield "Keep running after log-out…", fix, lambda: self.house.copy(fix, f"the command: {fix}")
 
     def farewell(self) -> list[str]:
         """What the shell says after closing."""
-        if not self._is_kept:
+        if not self.keeping.is_kept:
             return []
         place = STEP_IDS.index(self.draft.step)
         return [f"Your draft is kept: {self.draft.shown_name}, step {place + 1}. Go on with it:  acestep-tui"]
-
-
-def _make(key: WizardStep) -> Step:
-    """A page, imported when it is needed."""
-    if key == "hardware":
-        from acestep_tui.wizard.steps.hardware import HardwareStep as Made
-    elif key == "model":
-        from acestep_tui.wizard.steps.model import ModelStep as Made
-    elif key == "dataset":
-        from acestep_tui.wizard.steps.dataset import DatasetStep as Made
-    elif key == "method":
-        from acestep_tui.wizard.steps.method import MethodStep as Made
-    elif key == "schedule":
-        from acestep_tui.wizard.steps.schedule import ScheduleStep as Made
-    else:
-        from acestep_tui.wizard.steps.review import ReviewStep as Made
-    return Made()

@@ -9,8 +9,9 @@ from acestep_tui.paths import absolute, shown
 from acestep_tui.screens.dialog import Choice, Dialog
 from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.widgets.paint import BOLD, join
-from acestep_tui.wizard.draft import slug
-from acestep_tui.wizard.preset import command, save_preset
+from acestep_tui.wizard.draft import Draft, slug
+from acestep_tui.wizard.fields import STEP_IDS
+from acestep_tui.wizard.preset import command, open_preset, save_preset
 from engine.contract.errors import UserError
 
 if TYPE_CHECKING:
@@ -93,6 +94,21 @@ class PresetSaver:
         self._screen.house.copy(self.command, "the command")
         if not self.is_current:
             self._screen.house.toast("info", "Its file is not saved yet: ^s saves it.")
+
+
+def read_preset(source: str) -> tuple[Draft | None, tuple[str, ...]]:
+    """A preset or configuration as a draft at the review, with what is to be said; None when it cannot be read.
+
+    For a thread.
+    """
+    try:
+        opened = open_preset(source, cwd=Path.cwd())
+    except (UserError, OSError) as error:
+        said = (error.message, error.hint) if isinstance(error, UserError) else (str(error), "")
+        return None, tuple(part for part in said if part)
+    opened.draft.visited = list(STEP_IDS)
+    opened.draft.step = "review"
+    return opened.draft, tuple(notice.message for notice in opened.notices)
 
 
 def _checked(typed: str) -> str:

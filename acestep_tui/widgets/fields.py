@@ -176,7 +176,7 @@ class Field(Lines, can_focus=True):
         mark = ("▌", ACCENT) if is_focused else " "
         room = self.run_width or max(width - RUN_AT, 8)
         left = join(fit((self.label, style), LABEL_WIDTH), mark, self._run(min(room, max(width - RUN_AT, 0))))
-        right = join("  ", self.after) if self.after else ""
+        right = join(" ", self.after) if self.after else ""
         yours = join("  ", ("●", ACCENT), (" yours", MUTED)) if self.is_yours() and not self.error else ""
         return fit(join(left, right, yours), width)
 

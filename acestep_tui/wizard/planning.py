@@ -25,6 +25,9 @@ def advise(draft: Draft, facts: WizardFacts) -> None:
     draft.layers["goal"] = goal_values(draft.value("goal"), sizes=facts.sizes)
     if facts.machine is not None:
         facts.device = facts.machine.device(draft.device)
+        if len(facts.machine.cards) > 1 and facts.device.kind == "cuda":
+            # The worker's own choice would be the first card; the best one is the one with most free memory.
+            draft.device = facts.device.id
         values = {key: draft.value(key) for key in _CHOSEN}
         facts.recommendation = recommend(facts.machine, facts.device, sizes=facts.sizes, values=values)
         draft.recommend(facts.recommendation.advice)

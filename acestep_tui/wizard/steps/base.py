@@ -205,6 +205,10 @@ class Step(VerticalScroll, can_focus=False):
     def start(self) -> None:
         """Ctrl+N on the last page."""
 
+    def take_back(self) -> bool:
+        """Escape: undo what waits on this page; False = nothing did, so that one goes back."""
+        return False
+
     def on_field_changed(self, message: Field.Changed) -> None:
         """A value of the draft is another one."""
         message.stop()
