@@ -234,7 +234,8 @@ def crashed_course() -> Course:
         kernel=KernelKill(t=NOW, line=line, pid=48213, name="python", bytes=9 * GB,
                           others=(ProcessMemory("blender", 40771, 41 * GB),)),
         is_kernel_log_readable=True, ram_total_bytes=64 * GB, ram_used_bytes=62 * GB, ram_worker_bytes=9 * GB,
-        reading_t=died_t, checks=(CheckpointCheck(1000, FOLDER / "checkpoint-1000", True),), is_checked=True, lost_steps=240,
+        reading_t=died_t, checks=(CheckpointCheck(1000, FOLDER / "checkpoint-1000", True),), is_checked=True,
+        lost_steps=240,
         lost_s=6 * 60.0, checked_t=now,
     )  # fmt: skip
     state.log.add(NOW + 1, "✗", "no further word; the lock is free, so the process is gone", "error")
