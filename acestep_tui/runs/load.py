@@ -189,7 +189,7 @@ def _numbers(gathered: list[re.Match[bytes]], state: RunState) -> _Numbers | Non
     times = [float(found[2]) for found in gathered]
     follows = state.last_seq < 0 or seqs[0] == state.last_seq + 1
     is_later = state.last_t is None or times[0] >= state.last_t
-    if not (follows and is_later and seqs[-1] - seqs[0] == len(seqs) - 1):
+    if not follows or not is_later or seqs != list(range(seqs[0], seqs[0] + len(seqs))):
         return None
     if any(map(gt, times, times[1:])):
         return None
