@@ -111,8 +111,8 @@ class FileProblem(Event):
 class CacheProgress(Event):
     """Entries prepared so far: audio entries and text states together.
 
-    `part` is what is ready of `file`: ``sound``, ``captions`` or ``features``, said once a song with its `bytes` on disk
-    and the `audio_s` that were encoded now; empty for a piece of it. The first one, of no file, says where it begins.
+    `part` is what is ready of `file`: ``sound``, ``captions`` or ``features``, said once a song with its `bytes` on
+    disk and the `audio_s` encoded now; empty for a piece of it. The first one, of no file, says where it begins.
     """
 
     kind: ClassVar[str] = "cache_progress"
