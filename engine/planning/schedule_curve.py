@@ -37,19 +37,22 @@ def lr_at(step: int, config: Mapping[str, Any], max_steps: int, *, peak: float |
         peak: Replaces the configured peak (a resumed run keeps the one it started with).
     """
     peak = peak_learning_rate(config) if peak is None else peak
-    schedule, warmup, end = config["lr_scheduler"], config["lr_warmup_steps"], min(config["lr_end"], peak)
+    schedule: str = config["lr_scheduler"]
+    warmup: int = config["lr_warmup_steps"]
+    end = min(float(config["lr_end"]), peak)
     if step < warmup:
         return peak * (step + 1) / warmup
     p = min((step - warmup) / max(max_steps - warmup, 1), 1.0)
     if schedule == "linear":
         return max(peak * (1 - p), end)
     if schedule in ("cosine", "cosine_with_restarts"):
-        cycles = p * config["lr_num_cycles"] if schedule == "cosine_with_restarts" else p
+        cycles: float = p * config["lr_num_cycles"] if schedule == "cosine_with_restarts" else p
         # The very end is the end of the last cycle, not the start of one more.
         fraction = 1.0 if p == 1.0 else cycles % 1.0
         return end + (peak - end) * (1 + math.cos(math.pi * fraction)) / 2
     if schedule == "sine":
-        return end + (peak - end) * (1 + math.sin(2 * math.pi * config["lr_num_cycles"] * p)) / 2
+        turns: int = config["lr_num_cycles"]
+        return end + (peak - end) * (1 + math.sin(2 * math.pi * turns * p)) / 2
     if schedule == "polynomial":
         return float(end + (peak - end) * (1 - p) ** config["lr_power"])
     return peak
