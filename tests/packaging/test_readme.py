@@ -19,11 +19,13 @@ from engine.contract.errors import ExitCode
 from engine.contract.presets import find_preset
 from engine.contract.run_dir import RunDir
 from engine.model.tiny import write_tiny_checkpoint
+from tests.terminal.terminal import Terminal, program
 from tests.worker.conftest import write_song
 from tests.worker.front_end import ROOT, Done, wait_for
 from tests.worker.real_front_end import END_S, Desk, end_of, events
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SCREENS = ["acestep-tui", "acestep-tui attach night-ferry"]
 TRAINING = [
     "acestep-tui --run night-ferry.json",
     "acestep-tui --run night-ferry.json --learning_rate=5e-5",
@@ -60,6 +62,18 @@ def make_plan(target: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+def look_at(desk: Desk, arguments: list[str], *wanted: str, leaves_with: str) -> str:
+    """Open the screens on a terminal, wait for these words, leave; returns what the shell then shows."""
+    shown = Terminal(program(*arguments), cwd=desk.cwd, environment={**desk.environment(), "HOME": str(desk.cwd)})
+    try:
+        shown.wait_for(*wanted, timeout_s=END_S)
+        shown.press(leaves_with)
+        assert shown.wait() == 0
+        return shown.text()
+    finally:
+        shown.close()
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """A folder as README's reader has it, with two songs and the preset; only model and number of steps differ."""
@@ -81,7 +95,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_every_command_of_the_readme_is_run_here() -> None:
-    assert typed(README) == ["make demo", "make test", *TRAINING]
+    assert typed(README) == ["make demo", "make test", *SCREENS, *TRAINING]
 
 
 def test_make_demo_is_the_command_the_readme_says() -> None:
@@ -157,9 +171,14 @@ def test_the_training_commands_work_as_they_stand_there(desk: Desk) -> None:
 
     training = desk.start(*words(by_name))
     wait_for(lambda: len(events(run, "step")) > 2, "a step with more steps to come", seconds=END_S)
-    runs, attach, stop = [call(command) for command in on_a_live_run]
+    runs, attach = [call(command) for command in on_a_live_run[:2]]
     assert re.search(r"^● training   night-ferry +\d+ of 2,000 ", runs.out, re.MULTILINE), runs.out
     assert attach.code == 0 and re.match(r"● training   night-ferry   step \d+ of 2,000 ", attach.out), attach.out
+    home, monitor = [words(command) for command in SCREENS]
+    look_at(desk, home, "Recent runs", "night-ferry", leaves_with="q")
+    farewell = look_at(desk, monitor, "night-ferry", "of 2,000", leaves_with="q")
+    assert "Training goes on: night-ferry" in farewell and "acestep-tui attach night-ferry" in farewell
+    stop = call(on_a_live_run[2])
     assert (stop.code, stop.out) == (0, "night-ferry: stops after the step under way and saves\n")
     assert end_of(training).code == 130
     assert events(run, "checkpoint_saved")[-1]["step"] == events(run, "step")[-1]["step"]
