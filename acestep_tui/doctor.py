@@ -89,7 +89,7 @@ def _libraries(machine: Machine) -> Check:
             missing.append(name)
     if missing:
         return Check("error", "Libraries", f"missing: {', '.join(missing)}", "Install acestep-tui again with pip.")
-    if machine.cards and machine.torch_cuda is None:
+    if machine.cards and not machine.torch_cuda:
         return Check("error", "Libraries", ", ".join(found), "This torch has no CUDA: install it again with pip.")
     return Check("ok", "Libraries", ", ".join(found))
 

@@ -125,8 +125,14 @@ def command(draft: Draft, path: Path | None = None) -> str:
 
 
 def environment(draft: Draft) -> dict[str, str]:
-    """Variables that a worker of this draft needs besides: the device, where one was chosen."""
-    return {"ACESTEP_DEVICE": draft.device} if draft.device else {}
+    """Variables that a worker of this draft needs besides: the device, where one was chosen.
+
+    Cards are counted in the order of the bus, as the driver lists them; CUDA's own order is another one.
+    """
+    if not draft.device:
+        return {}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if draft.device.startswith("cuda:") else {}
+    return {**order, "ACESTEP_DEVICE": draft.device}
 
 
 def _take_songs(draft: Draft, listed: Any, config_path: Path, *, base_dir: Path) -> None:

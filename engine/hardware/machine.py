@@ -11,10 +11,12 @@ import platform
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from engine.hardware.gpu import GpuCard, list_gpus, visible_gpu
 from engine.hardware.host import disk_free_bytes, num_cores, read_host
 from engine.hardware.logout import LogOut, read_log_out
 from engine.hardware.mps import AppleReading, is_apple_silicon, read_apple
@@ -71,7 +73,7 @@ class Machine:
     Attributes:
         cards: NVIDIA cards.
         driver, driver_cuda: Version of the NVIDIA driver, and the newest CUDA it runs.
-        torch_cuda: CUDA version that the installed torch was built for; None without CUDA.
+        torch_cuda: CUDA version that the installed torch was built for; empty = without CUDA, None = not known.
         apple: Apple's chip and what it lends; None elsewhere.
         ram_total_bytes, ram_free_bytes, num_cores: Of the computer, or of this container.
         folder, disk_free_bytes: Where runs are kept, and what is free there.
@@ -154,8 +156,11 @@ _LEAST_DRIVER = {11: "450", 12: "525", 13: "580"}
 def look_at_machine(folder: Path, *, now: float | None = None) -> Machine:
     """Read everything, in about a second; nothing here raises. For a thread."""
     host = read_host()
+    found = list_gpus()
     return Machine(
-        cards=read_cards(),
+        cards=cards_seen(found, os.environ.get("CUDA_VISIBLE_DEVICES")),
+        driver=found[0].driver if found else None,
+        driver_cuda=found[0].cuda if found else None,
         torch_cuda=torch_cuda_version(),
         apple=read_apple() if is_apple_silicon() else None,
         ram_total_bytes=host.total_bytes,
@@ -172,9 +177,36 @@ def look_at_machine(folder: Path, *, now: float | None = None) -> Machine:
     )
 
 
-def read_cards() -> tuple[Card, ...]:
-    """The NVIDIA cards that CUDA would see, by the numbers it gives them."""
-    return ()
+def cards_seen(found: Sequence[GpuCard], visible: str | None) -> tuple[Card, ...]:
+    """The cards that CUDA would see, by the numbers it gives them in the order of the bus.
+
+    Args:
+        found: All cards of the driver.
+        visible: The value of ``CUDA_VISIBLE_DEVICES``; None when it is not set.
+    """
+    cards: list[Card] = []
+    while (wanted := visible_gpu(visible, len(cards))) is not None:
+        card = next((one for one in found if wanted in (one.index, one.uuid)), None)
+        if card is None:
+            break  # CUDA stops at the first number that is none, too
+        cards.append(_card(card, len(cards)))
+    return tuple(cards)
+
+
+def _card(card: GpuCard, index: int) -> Card:
+    free = None
+    if card.total_bytes is not None and card.used_bytes is not None:
+        free = max(0, card.total_bytes - card.used_bytes)
+    return Card(
+        index=index,
+        name=card.name or "NVIDIA card",
+        total_bytes=card.total_bytes,
+        free_bytes=free,
+        celsius=card.celsius,
+        percent=card.percent,
+        capability=card.compute_capability,
+        programs=tuple(Program(one.name or f"process {one.pid}", one.pid, one.used_bytes) for one in card.processes),
+    )
 
 
 def readable_formats() -> tuple[str, ...]:
@@ -200,7 +232,7 @@ def torch_cuda_version() -> str | None:
         if spec is not None and spec.origin:
             text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
             found = re.search(r"^cuda\b[^=\n]*=\s*['\"]([\d.]+)['\"]", text, re.MULTILINE)
-            return found[1] if found else None
+            return found[1] if found else ""
     return None
 
 

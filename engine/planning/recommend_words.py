@@ -177,6 +177,8 @@ def warning(search: Search, choice: Choice, verdict: Verdict | None) -> str:
     if device.kind == "cpu":
         return "days, not hours"
     if device.kind == "cuda":
+        if search.machine.torch_cuda == "":
+            return "This PyTorch is built without CUDA, so the card stays unused. Install the CUDA build of torch."
         if search.machine.driver_problem:
             return search.machine.driver_problem
         capability = device.card.capability if device.card is not None else None
