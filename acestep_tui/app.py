@@ -240,6 +240,10 @@ class AceStepApp(App[list[str]]):
         from acestep_tui.screens.help import HelpScreen
 
         screen = self.screen
+        # In a field of the set-up F1 opens that field's own words.
+        explain = getattr(screen, "explain", None)
+        if explain is not None and explain():
+            return
         if isinstance(screen, HouseScreen) and not isinstance(screen, HelpScreen):
             self.push_screen(HelpScreen(screen))
 

@@ -110,8 +110,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("wizard", "browse", "ctrl+o", "Browse", "Browse for a folder", is_priority=True),
     Command("wizard", "rescan", "ctrl+r", "Rescan", "Scan or check again", is_narrow=False, is_priority=True),
     Command("wizard", "more", "ctrl+t", "More settings", "More settings of this step", is_priority=True),
-    Command("wizard", "save_preset", "ctrl+s", "Save preset", "Save this as a preset", is_priority=True),
     Command("wizard", "copy_command", "ctrl+y", "Copy command", "Copy the command for the shell", is_priority=True),
+    Command("wizard", "save_preset", "ctrl+s", "Save preset", "Save this as a preset", is_priority=True),
     # -- fields of the set-up --
     Command("field", "enter", "enter", "", "Next field; opens a list", in_palette=False),
     Command("field", "open", "space", "", "Open the list", in_palette=False),
@@ -120,7 +120,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("field", "cycle(-1)", "left", "", "The choice before", in_palette=False),
     Command("field", "cycle(1)", "right", "", "The choice after", in_palette=False),
     Command("field", "restore", "backspace", "", "Bring the recommended value back", in_palette=False),
-    Command("field", "explain", "f1", "", "What this field is", in_palette=False),
     Command("list", "choose", "space", "", "Choose", in_palette=False),
     Command("list", "close", "escape", "Close", "Close the list", in_palette=False),
     Command("radio", "go_on", "enter", "", "On to the fields", in_palette=False),

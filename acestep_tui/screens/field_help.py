@@ -20,4 +20,4 @@ def field_help(field: Field) -> Dialog:
         lines.append(join(("Accepted: ", MUTED), setting.accepted()))
         lines.append(join(("By default: ", MUTED), forms.show(setting, setting.default)))
         lines.append(join(("In a file: ", MUTED), (setting.key, BOLD)))
-    return Dialog(field.label, lines or [text("")], [Choice("escape", "Close")])
+    return Dialog(field.label, lines or [text("")], [Choice("escape", "Close"), Choice("k", "Keys on this page")])

@@ -293,12 +293,21 @@ class WizardScreen(HouseScreen):
 
     # -- what changes --
 
-    def on_field_help_wanted(self, message: Field.HelpWanted) -> None:
-        """F1 in a field."""
+    def explain(self) -> bool:
+        """F1 in a field: what the field is; False where the focus is elsewhere, so that the page's help opens."""
         from acestep_tui.screens.field_help import field_help
 
-        message.stop()
-        self.app.push_screen(field_help(message.field))
+        field = self.focused
+        if not isinstance(field, Field):
+            return False
+        self.app.push_screen(field_help(field), self._after_help)
+        return True
+
+    def _after_help(self, answer: str | None) -> None:
+        if answer == "k":
+            from acestep_tui.screens.help import HelpScreen
+
+            self.app.push_screen(HelpScreen(self))
 
     def on_step_changed(self, message: Step.Changed) -> None:
         """Another value: plan at once, save soon."""

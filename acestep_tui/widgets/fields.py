@@ -62,12 +62,6 @@ class Field(Lines, can_focus=True):
 
         field: Field
 
-    @dataclass
-    class HelpWanted(Message):
-        """F1 in the field."""
-
-        field: Field
-
     def __init__(
         self,
         label: str,
@@ -232,14 +226,9 @@ class Field(Lines, can_focus=True):
         del key
         return self.is_typed and character is not None and character.isprintable()
 
-    def on_focus(self) -> None:
-        """The value is ready to be typed over."""
-        if not self.error:
-            self._load()
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """What is typed is shown as it was understood."""
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The value is ready to be typed over; on leaving, what was typed is shown as it was understood."""
+        super().watch_has_focus(has_focus)
         if not self.error:
             self._load()
         self.redraw()
@@ -338,10 +327,6 @@ class Field(Lines, can_focus=True):
         """Bring the recommendation back into a list."""
         self._bring_back()
         self.show()
-
-    def action_explain(self) -> None:
-        """What this field is."""
-        self.post_message(self.HelpWanted(self))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that edit a text belong to it."""

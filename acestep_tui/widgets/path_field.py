@@ -76,10 +76,11 @@ class PathField(Field):
         super().put(value)
         self._look()
 
-    def on_focus(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
         """What could follow is looked up."""
-        super().on_focus()
-        self._look()
+        super().watch_has_focus(has_focus)
+        if has_focus:
+            self._look()
 
     def on_key(self, event: events.Key) -> None:
         """Tab completes where there is something to complete, else it goes on."""

@@ -68,12 +68,9 @@ class Radio(Rows):
         row = fit(join(mark, sign, self._draw_option(index, max(width - 3, 1), is_selected)), width)
         return row.stylize("on $block-cursor-background") if is_selected else row
 
-    def on_focus(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
         """The mark shows where the keys go."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """The mark goes."""
+        super().watch_has_focus(has_focus)
         self.redraw()
 
     def move_to(self, index: int) -> None:

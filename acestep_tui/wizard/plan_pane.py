@@ -34,6 +34,7 @@ WIDE, MID = 35, 30
 # Rows at which the blocks begin when nothing is longer than usual, so that nothing moves while one types.
 _MEMORY_AT, _DISK_AT, _TIME_AT, _SHELL_AT = 2, 9, 16, 22
 _NOTE = "Estimates. The first steps of the training measure and replace them."
+_USED_END = 22
 _STYLES = {"fits": SUCCESS, "tight": WARNING, "too big": ERROR}
 _BARS = {"tight": WARNING, "too big": ERROR}
 
@@ -218,11 +219,17 @@ def plan_rows(planned: Planned, width: int) -> list[Content]:
     memory, disk, time = planned.blocks
     rows: list[Content] = []
     for block, total in ((memory, "memory"), (disk, "disk")):
-        used = fit((block.used or UNKNOWN, BOLD), 6, align="right")
         rest = f"of {block.free} free" if block.free else ""
-        row = join(fit(block.title, 14), "  ", used, "  ", fit((rest, MUTED), 22))
+        row = join(_ending_at(_USED_END, block.title, (block.used or UNKNOWN, BOLD)), "  ", fit((rest, MUTED), 24))
         room = width - row.cell_length
         rows.append(join(row, bar(min(room, 30), block.share, style=bar_style(planned.view, total))))
-    known: Part = amount(time.amount) if time.amount else (time.amount_or_when, MUTED)
-    rows.append(join(fit(time.title, 12), known))
+    known: Part = (time.used, BOLD) if time.amount else (AFTER_SONGS, MUTED)
+    rows.append(
+        join(_ending_at(_USED_END, time.title, known), "  ", (time.amount.removeprefix(time.used).strip(), MUTED))
+    )
     return rows
+
+
+def _ending_at(end: int, label: str, value: Part) -> Content:
+    """A label and its value, whose right end is at a column."""
+    return join(label, fit(value, max(end - len(label), 1), align="right"))

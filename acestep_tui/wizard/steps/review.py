@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from acestep_tui.commands import bindings
+from acestep_tui.commands import Command, bindings
 from acestep_tui.runs import launch
 from acestep_tui.runs.start import StartedRun
 from acestep_tui.screens.value_dialog import ValueDialog
@@ -66,12 +66,9 @@ class ReviewRow(Lines, can_focus=True):
         line = fit(columns([(row.label, style), (row.value, BOLD), row.detail], widths, gap=1), width)
         return [line.stylize("on $block-cursor-background") if self.has_focus else line]
 
-    def on_focus(self) -> None:
-        """Show where one is."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """No longer here."""
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The mark shows where the keys go."""
+        super().watch_has_focus(has_focus)
         self.redraw()
 
     def action_choose(self) -> None:
@@ -252,6 +249,10 @@ class ReviewStep(Step):
         if model is not None and not model.is_ready and not self.facts.is_downloading:
             return "model", "The model is not here yet: step 2 downloads it."
         return None
+
+    def footer_word(self, command: Command) -> str | None:
+        """The page's other settings are rarely wanted here; the palette has them."""
+        return "" if command.id == "wizard.more" else None
 
     def problems(self) -> list[str]:
         """The first thing that keeps from starting."""
