@@ -34,7 +34,7 @@ def memory_rows(state: RunState, width: int) -> list[Content]:
     if state.ram_highest_bytes is not None:
         parts.append(f"highest {gigabytes(state.ram_highest_bytes)}")
     if planned:
-        parts.append(f"planned {gigabytes(planned)}")
+        parts.append(f"plan {gigabytes(planned)}")
     return [
         figure("Main memory", of_gigabytes(taken, total), width),
         bar(width, share, style=WARNING if share is not None and share > _TIGHT else ACCENT),

@@ -140,7 +140,7 @@ def clip_row(clip: SampleSaved, width: int, *, tag: str = "", is_newest: bool = 
         "    " if is_summary else "  ",
         fit((fmt.song_length(clip.seconds), MUTED), 4, align="right"),
         "  ",
-        fit((word, MUTED), word_width or _VERDICT, align="left" if is_summary else "right"),
+        fit((word, MUTED), word_width or max(_VERDICT, len(word)), align="left" if is_summary else "right"),
     )
     room = width - head.cell_length - tail.cell_length
     if room < _LEAST_SPARK:
@@ -163,8 +163,10 @@ def _summary(state: RunState, clips: Sequence[SampleSaved], width: int) -> list[
         told.append((clips[0], "  last"))
     if clips[-1].step == 0:
         told.append((clips[-1], "  before"))
+    word_width = max((len(verdict(clip)[1]) for clip, _ in told), default=0)
     return [
-        clip_row(clip, width, tag=tag, is_newest=index == 0, is_summary=True) for index, (clip, tag) in enumerate(told)
+        clip_row(clip, width, tag=tag, is_newest=index == 0, word_width=word_width)
+        for index, (clip, tag) in enumerate(told)
     ]
 
 
