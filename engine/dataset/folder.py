@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ AUDIO_SUFFIXES = (
     *(".aiff", ".aif", ".aifc", ".alac", ".mp4", ".mpeg", ".mpg", ".mkv", ".webm"),
 )
 
+OnFolder = Callable[[Path], None]
+
 
 @dataclass(frozen=True, slots=True)
 class AudioPath:
@@ -25,12 +28,16 @@ class AudioPath:
     relative: str
 
 
-def find_audio(folder: Path) -> tuple[list[AudioPath], list[Problem]]:
+def find_audio(folder: Path, *, on_folder: OnFolder | None = None) -> tuple[list[AudioPath], list[Problem]]:
     """All files below ``folder`` with the suffix of an audio file, sorted by relative path.
 
     Sub-folders and links to folders are followed, each real folder once, under its own name rather than a link's;
     hidden files and folders (also `._NAME`, which macOS leaves on foreign disks) are passed over. A folder that cannot
     be listed and a link to a folder above are problems.
+
+    Args:
+        folder: Where to look.
+        on_folder: Called with each folder before it is listed; may raise to stop the search.
     """
     found: list[AudioPath] = []
     problems: list[Problem] = []
@@ -40,6 +47,8 @@ def find_audio(folder: Path) -> tuple[list[AudioPath], list[Problem]]:
     above = set(folder.resolve().parents)
     while pending or links:
         current = pending.pop() if pending else links.pop(0)
+        if on_folder is not None:
+            on_folder(current)
         try:
             facts = current.stat()
             if (facts.st_dev, facts.st_ino) in seen:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from engine.contract.errors import ConfigError, DataError
 from engine.dataset.audio_file import AudioInfo, UnreadableAudioError, read_info
 from engine.dataset.captions import caption_file, read_captions
-from engine.dataset.folder import AUDIO_SUFFIXES, AudioPath, find_audio
+from engine.dataset.folder import AUDIO_SUFFIXES, AudioPath, OnFolder, find_audio
 from engine.dataset.lyrics_files import read_lyrics
 from engine.dataset.lyrics_text import Lyrics
 from engine.dataset.report import Problem, ScanReport, Song, duration_words, merge_reports
@@ -30,7 +30,16 @@ from engine.dataset.text_file import short_name
 if TYPE_CHECKING:
     from engine.contract.backends import AudioBlock, LocalBackend
 
-__all__ = ["NothingUsableError", "Problem", "ScanReport", "Song", "merge_reports", "scan_backend", "scan_backends"]
+__all__ = [
+    "FileFinding",
+    "NothingUsableError",
+    "Problem",
+    "ScanReport",
+    "Song",
+    "merge_reports",
+    "scan_backend",
+    "scan_backends",
+]
 
 # The longest song of ACE-Step v1 (spec ace-step-v1.md 9.1). Longer ones are always treated by `long_clip`, and named.
 MAX_SONG_S = 240.0
@@ -40,6 +49,18 @@ _MAX_REASONS = 5
 
 OnProgress = Callable[[int, int], None]
 OnProblem = Callable[[Problem], None]
+OnFile = Callable[["FileFinding"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FileFinding:
+    """What a scan made of one file, told as it goes on: a song (None = left out), and what is wrong with it."""
+
+    backend_id: str
+    path: Path
+    relative_path: str
+    song: Song | None
+    problems: tuple[Problem, ...]
 
 
 class NothingUsableError(DataError):
@@ -79,6 +100,8 @@ def scan_backends(
     instrumental_files: Collection[str] = (),
     on_progress: OnProgress | None = None,
     on_problem: OnProblem | None = None,
+    on_file: OnFile | None = None,
+    on_folder: OnFolder | None = None,
 ) -> ScanReport:
     """Look at every audio file below the backends' folders, header only, several at a time.
 
@@ -90,6 +113,8 @@ def scan_backends(
         on_progress: Called with (files done, files in all), at most ten times a second and at the end; may raise to
             stop the scan.
         on_problem: Called with each problem as it is found, in the order of the files.
+        on_file: Called with each file that was looked at, in their order; may raise to stop the scan.
+        on_folder: Called with each folder before it is listed; may raise to stop the scan.
 
     Returns:
         Songs and problems of all backends, sorted by backend and path, whatever the threads did.
@@ -100,7 +125,9 @@ def scan_backends(
     """
     excluded, instrumental = _Names(exclude_files), _Names(instrumental_files)
     tell = on_problem or (lambda _: None)
-    scans = [_start(backend, folder, excluded, instrumental, tell) for backend, folder in backends]
+    scans = [
+        _start(backend, folder, excluded, instrumental, tell=tell, on_folder=on_folder) for backend, folder in backends
+    ]
     total = sum(len(scan.files) for scan in scans)
     pool = ThreadPoolExecutor(max_workers or min(16, 2 * (os.cpu_count() or 1)), thread_name_prefix="scan")
     try:
@@ -108,8 +135,10 @@ def scan_backends(
         results = [pool.map(scan.examine, scan.files) for scan in scans]
         done, told_at = 0, time.monotonic()
         for scan, findings in zip(scans, results, strict=True):
-            for song, problems in findings:
+            for file, (song, problems) in zip(scan.files, findings, strict=True):
                 scan.take(song, problems, tell)
+                if on_file is not None:
+                    on_file(FileFinding(scan.backend.id, file.path, file.relative, song, tuple(problems)))
                 done += 1
                 if on_progress is not None and (done == total or time.monotonic() - told_at >= _PROGRESS_INTERVAL_S):
                     told_at = time.monotonic()
@@ -220,7 +249,15 @@ class _FolderScan:
         return report
 
 
-def _start(backend: LocalBackend, folder: Path, excluded: _Names, instrumental: _Names, tell: OnProblem) -> _FolderScan:
+def _start(
+    backend: LocalBackend,
+    folder: Path,
+    excluded: _Names,
+    instrumental: _Names,
+    *,
+    tell: OnProblem,
+    on_folder: OnFolder | None,
+) -> _FolderScan:
     """List the folder's audio files, without those the user left out.
 
     Raises:
@@ -232,7 +269,7 @@ def _start(backend: LocalBackend, folder: Path, excluded: _Names, instrumental: 
             f"The data folder {folder} of backend {backend.id} {what}",
             hint="Correct instance_data_dir, or make the folder and put songs into it.",
         )
-    found, problems = find_audio(folder)
+    found, problems = find_audio(folder, on_folder=on_folder)
     for problem in problems:
         tell(problem)
     files = [file for file in found if file.relative not in excluded]
