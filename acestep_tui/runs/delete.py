@@ -41,28 +41,45 @@ def delete(run: RunDir) -> Deleted:
         DiskError: Something cannot be removed; what is left is named.
     """
     _require_deletable(run)
-    with launch.LaunchGuard(run), _held(run):
-        ours = [entry for entry in run.path.iterdir() if _is_ours(entry)]
-        # The events go last: until then the folder is known as a run and can be deleted again.
-        ours.sort(key=lambda entry: entry == run.events_jsonl)
-        removed = 0
-        for entry in ours:
-            removed += folder_bytes(entry)[0] if entry.is_dir() else entry.lstat().st_size
-            _remove(entry)
-        kept = tuple(sorted(run.path.iterdir()))
-        if not kept:
-            run.path.rmdir()
+    try:
+        with launch.LaunchGuard(run), _held(run):
+            deleted = _delete(run)
+    except OSError as error:
+        raise DiskError(
+            f"{shown(Path(error.filename or run.path))} cannot be removed: {error.strerror or error}",
+            hint="The run is only partly deleted. Delete it again when the folder is writable.",
+        ) from error
     registry.forget(run)
+    return deleted
+
+
+def _delete(run: RunDir) -> Deleted:
+    ours = [entry for entry in run.path.iterdir() if _is_ours(entry)]
+    # The events go last: until then the folder is known as a run and can be deleted again.
+    ours.sort(key=lambda entry: entry == run.events_jsonl)
+    removed = 0
+    for entry in ours:
+        removed += _bytes_of(entry)
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    kept = tuple(sorted(run.path.iterdir()))
+    if not kept:
+        run.path.rmdir()
     return Deleted(removed, kept)
 
 
 def belongings(run: RunDir) -> int:
     """Bytes that `delete` would remove."""
     try:
-        entries = [entry for entry in run.path.iterdir() if _is_ours(entry)]
-        return sum(folder_bytes(entry)[0] if entry.is_dir() else entry.lstat().st_size for entry in entries)
+        return sum(_bytes_of(entry) for entry in run.path.iterdir() if _is_ours(entry))
     except OSError:
         return 0
+
+
+def _bytes_of(entry: Path) -> int:
+    return folder_bytes(entry)[0] if entry.is_dir() else entry.lstat().st_size
 
 
 def _require_deletable(run: RunDir) -> None:
@@ -112,16 +129,3 @@ def _is_ours(entry: Path) -> bool:
     # What a write that was killed left aside (".config.json.host-123.tmp") goes with its file.
     aside = name.startswith(".") and name.endswith(".tmp") and any(name.startswith(f".{own}.") for own in _FILES)
     return name in _FILES or aside or name.startswith(".write-test.")
-
-
-def _remove(entry: Path) -> None:
-    try:
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-    except OSError as error:
-        raise DiskError(
-            f"{shown(entry)} cannot be removed: {error.strerror or error}",
-            hint="The run is only partly deleted. Delete it again when the folder is writable.",
-        ) from error

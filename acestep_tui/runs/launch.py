@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from acestep_tui.runs.liveness import worker_facts
 from acestep_tui.runs.registry import entry_path
 from engine.contract.errors import ConfigError, DiskError
 from engine.contract.run_dir import RunDir
@@ -140,7 +141,9 @@ _children: dict[Path, subprocess.Popen[bytes]] = {}
 def exit_code_of(run: RunDir) -> int | None:
     """How the run's newest worker ended (minus the signal's number), if it was ours and has ended; else None."""
     worker = _children.get(run.path)
-    return worker.poll() if worker is not None else None
+    if worker is None or worker_facts(run).get("pid") not in (None, worker.pid):
+        return None  # another front end has started a newer one
+    return worker.poll()
 
 
 def log_tail(run: RunDir, *, since_bytes: int = 0, num_lines: int = 15) -> list[str]:

@@ -62,3 +62,23 @@ def test_state_folder_that_cannot_be_written_is_a_sentence_not_an_error(tmp_path
     shutil.rmtree(state, ignore_errors=True)
     state.write_text("")
     assert "missing from `acestep-tui runs`" in registry.remember(RunDir(tmp_path / "one"))
+
+
+def test_forgotten_run_is_off_the_list_and_stays_on_disk(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one")
+    registry.forget(run)
+    registry.forget(run)
+    assert registry.known_runs() == []
+    assert run.path.is_dir()
+
+
+def test_when_a_run_was_last_looked_at(tmp_path: Path, state: Path) -> None:
+    run = make_run(tmp_path / "one")
+    assert registry.last_seen(run) is None
+    registry.note_seen(run, 1234.56)
+    assert registry.last_seen(run) == 1234.6
+    assert registry.known_runs() == [run], "the note is no entry of its own"
+    shutil.rmtree(state)
+    state.write_text("")
+    registry.note_seen(run, 1.0)  # a full or foreign state folder costs the greeting, not the screen
+    assert registry.last_seen(run) is None
