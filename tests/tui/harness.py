@@ -57,5 +57,5 @@ def save_png(app: AceStepApp, path: Path) -> None:
     """A picture of the open screen, for eyes (cairosvg and a monospaced font must be there)."""
     import cairosvg
 
-    svg = app.export_screenshot(title="").replace("Fira Code", "JetBrains Mono")
+    svg = app.export_screenshot(title="").replace("Fira Code", "DejaVu Sans Mono")
     cairosvg.svg2png(bytestring=svg.encode(), write_to=str(path))
