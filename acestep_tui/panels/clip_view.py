@@ -307,4 +307,4 @@ def listen_lines(width: int, height: int, *, player: str, command: str, key: str
 
 def listen_room(width: int, height: int) -> int:
     """Cells that `listen_lines` has for the command."""
-    return width - (len("Listen: ") if height < 2 else _LISTEN_LABEL) - len("  y copy")
+    return width - (len("Listen: ") if height < 2 else _LISTEN_LABEL) - len(" y copy")

@@ -80,6 +80,7 @@ class SavesPage(Page):
         # What was done here and the last look into the folder may not show yet.
         self._kept: dict[Path, bool] = {}
         self._deleted: set[Path] = set()
+        self._can: tuple[bool, bool] | None = None  # whether there are save points, and whether they may be changed
 
     def compose(self) -> Iterable[Widget]:
         """The list, and below it what is known of the selected one."""
@@ -117,7 +118,9 @@ class SavesPage(Page):
             rows = self.query_one(Rows)
             rows.set_rows(len(self.points), cursor=place if rows.cursor else 0)
         self._redraw()
-        if self.is_mounted:
+        can = (bool(self.points), state.is_readonly)
+        if can != self._can and self.is_mounted:
+            self._can = can
             self.screen.refresh_bindings()
 
     def _differs(self, point: SavePoint) -> bool:
