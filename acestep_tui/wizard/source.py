@@ -1,0 +1,104 @@
+"""What was typed as the songs of a run: a folder, a list of data sets, a configuration, ``env=NAME``, the demo."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acestep_tui.paths import absolute, shown
+from engine.contract.backends import DEMO_SONGS
+from engine.contract.errors import ConfigError
+from engine.contract.model_files import HUB_ID
+from engine.contract.sources import read_json_value
+from engine.dataset.folder import AUDIO_SUFFIXES
+
+_MAX_COMPLETIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the songs are: the setting that says so, with absolute paths, and the name proposed for the run."""
+
+    text: str
+    key: str
+    value: Any
+    album: str
+
+
+def read_source(text: str, *, cwd: Path) -> Source:
+    """Understand what was typed. Reads at most one small file; for a thread all the same.
+
+    Raises:
+        ConfigError: Nothing there, or nothing that can be used, with what to do.
+    """
+    typed = text.strip()
+    if not typed:
+        raise ConfigError("Nothing is typed yet", hint="Type a folder of songs, or press ^o to look for one.")
+    if typed == DEMO_SONGS:
+        return Source(typed, "instance_data_dir", DEMO_SONGS, "demo")
+    if typed.startswith("env="):
+        return _of_configuration(typed, cwd=cwd)
+    path = absolute(cwd / Path(typed).expanduser())
+    if path.is_dir():
+        return Source(typed, "instance_data_dir", str(path), path.name)
+    if path.is_file():
+        return _of_file(typed, path, cwd=cwd)
+    if HUB_ID.fullmatch(typed):
+        raise ConfigError(
+            f"There is no folder {typed} here, and hub data sets come with a later version",
+            hint="Save its songs as files in a folder, each with a .txt beside it, and type that folder here.",
+        )
+    parent = next(one for one in path.parents if one.is_dir())
+    is_near = parent != Path(parent.anchor)
+    hint = f"{shown(parent)} is there; tab shows what is in it." if is_near else "Correct the path, or press ^o."
+    raise ConfigError(f"No such folder: {shown(path)}", hint=hint)
+
+
+def completions(text: str, *, cwd: Path) -> list[str]:
+    """Folders, and lists of data sets, that begin as typed; as they would be typed on. For a thread.
+
+    Hidden ones only where a dot was typed; at most fifty.
+    """
+    head, slash, tail = text.rpartition("/")
+    folder = cwd / Path(f"{head}{slash}" or ".").expanduser()
+    try:
+        with os.scandir(folder) as listing:
+            found = [
+                f"{head}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
+                for entry in listing
+                if entry.name.casefold().startswith(tail.casefold())
+                and (tail.startswith(".") or not entry.name.startswith("."))
+                and (entry.is_dir() or entry.name.endswith(".json"))
+            ]
+    except OSError:
+        return []
+    return sorted(found, key=str.casefold)[:_MAX_COMPLETIONS]
+
+
+def _of_file(typed: str, path: Path, *, cwd: Path) -> Source:
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        raise ConfigError(
+            f"{path.name} is one song",
+            hint=f"Type the folder it is in: {shown(path.parent)}. All songs there are used.",
+        )
+    if path.suffix.lower() != ".json":
+        raise ConfigError(
+            f"{path.name} is neither a folder nor a .json file",
+            hint="Type a folder of songs, or a multidatabackend.json.",
+        )
+    if isinstance(read_json_value(path, where=shown(path)), list):
+        return Source(typed, "data_backend_config", str(path), path.parent.name)
+    return _of_configuration(str(path), cwd=cwd, typed=typed)
+
+
+def _of_configuration(source: str, *, cwd: Path, typed: str = "") -> Source:
+    """The songs that a whole configuration names."""
+    from acestep_tui.wizard.preset import open_preset
+
+    draft = open_preset(source, cwd=cwd).draft
+    for key in ("instance_data_dir", "data_backend_config"):
+        if key in draft.layers["yours"]:
+            return Source(typed or source, key, draft.value(key), draft.name)
+    raise ConfigError(f"{typed or source} names no songs", hint="Type the folder of your songs instead.")
