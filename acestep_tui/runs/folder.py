@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What readers of origins.json may rely on.
 CONTRACT_VERSION = 1
+# What it says of a run beside the configuration, kept when the run goes on: why it is trained, what its songs are.
+KEPT_FACTS = ("goal", "scan")
 
 
 def frozen_config(run_dir: RunDir) -> Config | None:
@@ -127,6 +129,7 @@ def freeze(
         DiskError: The folder cannot be written.
     """
     config = _with_settled_seed(run_dir, resolved.config)
+    kept = _kept_facts(run_dir)
     write_json(run_dir.config_json, config.to_dict(), action="writing the run's configuration")
     origins = {
         "contract_version": CONTRACT_VERSION,
@@ -138,9 +141,19 @@ def freeze(
         "origins": resolved.origins,
         # The worker says them again as warning events, for whoever attaches later.
         "notices": [{"code": notice.code, "message": notice.message} for notice in notices],
+        **kept,
         **(facts or {}),
     }
     write_json(run_dir.origins_json, origins, action="writing the run's configuration")
+
+
+def _kept_facts(run_dir: RunDir) -> dict[str, Any]:
+    """What origins.json says of a run that goes on, beside its configuration."""
+    try:
+        before = read_json(run_dir.origins_json) if run_dir.checkpoints() else {}
+    except (OSError, ValueError):
+        return {}
+    return {key: before[key] for key in KEPT_FACTS if key in before} if isinstance(before, dict) else {}
 
 
 def go_on_command(run_dir: RunDir) -> tuple[list[str], str]:

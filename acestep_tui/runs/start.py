@@ -26,8 +26,6 @@ _CLOSING_WAIT_S = 20.0
 # From its start to holding the folder a worker only imports the standard library.
 _FIRST_WORD_WAIT_S = 30.0
 _POLL_S = 0.1
-# What origins.json says of a run beside its configuration, and keeps when that changes.
-KEPT_FACTS = ("goal", "scan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +203,6 @@ def _prepare_again(run: RunDir, changes: dict[str, Any], *, cwd: Path) -> Prepar
     notices = [*resolved.notices, *load_backends(resolved.config, base_dir=resolved.base_dir).notices]
     before = read_object(run.origins_json) or {}
     origins = {**resolved.origins, **_unchanged(before.get("origins"), changes)}
-    kept: dict[str, Any] = {key: before[key] for key in KEPT_FACTS if key in before}
     # From now on config.json says what the run is; the file it once came from says less.
     freeze(
         run,
@@ -213,7 +210,7 @@ def _prepare_again(run: RunDir, changes: dict[str, Any], *, cwd: Path) -> Prepar
         notices=notices,
         source=str(run.config_json),
         typed=["acestep-tui", "--run", str(run.config_json)],
-        facts={**kept, "origins": origins},
+        facts={"origins": origins},
     )
     return _cleared(run, warnings=[notice.message for notice in notices], notes=notes)
 
