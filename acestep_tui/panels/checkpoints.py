@@ -129,12 +129,23 @@ def note(point: SavePoint, *, is_resumed: bool) -> Part:
     if point.is_kept:
         return ("kept for ever", ACCENT)
     if is_resumed:
-        return ("r goes on from it", MUTED)
+        return ("resuming starts here", MUTED)
     if point.is_rolling:
         return ("the next one replaces it", MUTED)
     if point.check is not None and point.check.is_whole:
         return ("✓ whole", SUCCESS)
     return ""
+
+
+def rule(state: RunState) -> str:
+    """Which save points stay."""
+    limit = state.config.get("checkpoints_total_limit")
+    if not isinstance(limit, int):
+        return ""
+    if limit < 1:
+        return "All save points stay."
+    newest = "The newest one stays" if limit == 1 else f"The newest {limit} stay"
+    return f"{newest}, the best one, and those you keep; older ones make room."
 
 
 def told_lines(point: SavePoint, width: int) -> list[Content]:

@@ -53,7 +53,7 @@ class SavesPage(Page):
     DEFAULT_CSS = """
     SavesPage #head { height: 2; }
     SavesPage #list { height: 1fr; }
-    SavesPage #told { height: 4; }
+    SavesPage #told { height: 5; }
     """
 
     @dataclass
@@ -143,7 +143,8 @@ class SavesPage(Page):
                 return [head, text(checkpoints.empty(self.state), MUTED)]
             return [head, checkpoints.list_heading(width)]
         selected = self.selected
-        return checkpoints.told_lines(selected, width)[:height] if selected is not None else ()
+        told = checkpoints.told_lines(selected, width) if selected is not None else []
+        return [*told[: height - 1], text(checkpoints.rule(self.state), MUTED)]
 
     def _draw_row(self, index: int, width: int, is_selected: bool) -> Content:
         point = self.points[index]

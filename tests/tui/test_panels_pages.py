@@ -260,6 +260,7 @@ def saves_app(tmp_path: Path, folder: Path) -> tuple[HostApp, SavesPage]:
     page = SavesPage()
     state = facts.training_course(folder=folder).state
     state.folder_facts = look_at_folder(RunDir(folder))
+    state.config = {**state.config, "checkpoints_total_limit": 4}
     return host_app(tmp_path, page, state), page
 
 
@@ -288,6 +289,7 @@ async def test_the_saves_page_lists_and_tells(tmp_path, folder):
         assert any(
             row.startswith(" Folder  ") and "checkpoint-1000 " in row and row.endswith(" y copy") for row in rows
         )
+        assert "The newest 4 stay, the best one, and those you keep; older ones make room." in on_screen(app)
         assert " esc Back  e Export…  space Keep  v Verify  d Delete…" in rows[-1]
         await pilot.press("down", "y")
         assert app.clipboard == str(folder / "checkpoint-750")
