@@ -19,14 +19,10 @@ from textual.message import Message
 
 from acestep_tui.commands import bindings
 from acestep_tui.widgets.choice_list import ChoiceList, Option
+from acestep_tui.widgets.field_lines import RUN_WIDTH, Frame, hint, row, typed, under
 from acestep_tui.widgets.lines import Lines
-from acestep_tui.widgets.paint import ACCENT, BOLD, ERROR, MUTED, Part, fit, join, text, wrap
+from acestep_tui.widgets.paint import BOLD, ERROR, MUTED, Part, join, text
 from acestep_tui.widgets.text_line import TextLine
-
-# Where things stand in a field, in cells from its left end.
-LABEL_WIDTH, MARK_AT, RUN_AT, VALUE_AT = 17, 17, 18, 19
-RUN_WIDTH = 26
-_LEAST_REASON_AT = 2
 
 # "editor": a text of several lines, opened in a box.
 Kind = Literal["list", "number", "text", "path", "editor"]
@@ -40,7 +36,7 @@ class Field(Lines, can_focus=True):
     Args:
         label: What stands at its left.
         kind: A list to choose from, a number (the arrow keys step), a text, or a path.
-        run: Width of the panel-coloured run; 0 = to the right end.
+        frame: Where things stand; by default a run of 26 cells, and one to the right end for texts and paths.
         after: What follows the run on its row.
         is_open: Whether it can be changed; a setting of a later version is shown muted.
     """
@@ -67,14 +63,14 @@ class Field(Lines, can_focus=True):
         label: str,
         kind: Kind,
         *,
-        run: int | None = None,
+        frame: Frame | None = None,
         after: Part = "",
         is_open: bool = True,
         id: str | None = None,  # noqa: A002 - Textual's name
     ) -> None:
         super().__init__(id=id)
         self.label, self.kind = label, kind
-        self.run_width = run if run is not None else (RUN_WIDTH if kind in ("list", "number") else 0)
+        self.frame = frame or Frame(run_width=RUN_WIDTH if kind in ("list", "number") else 0)
         self.after = after
         self.is_open = is_open
         self.can_focus = is_open
@@ -162,40 +158,30 @@ class Field(Lines, can_focus=True):
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The row, and what stands under it."""
         del height
-        return [self._row(width), *self._under(width)]
+        return [self._row(width), *under(self.frame, self._said(), width)]
 
     def _row(self, width: int) -> Content:
-        is_focused = self.is_focused
-        style = f"{BOLD} {ACCENT}" if is_focused else "" if self.is_open else MUTED
-        mark = ("▌", ACCENT) if is_focused else " "
-        room = self.run_width or max(width - RUN_AT, 8)
-        left = join(fit((self.label, style), LABEL_WIDTH), mark, self._run(min(room, max(width - RUN_AT, 0))))
-        right = join(" ", self.after) if self.after else ""
-        yours = join("  ", ("●", ACCENT), (" yours", MUTED)) if self.is_yours() and not self.error else ""
-        return fit(join(left, right, yours), width)
-
-    def _run(self, room: int) -> Content:
-        ground = "on $block-cursor-background" if self.is_focused else "on $panel" if self.is_open else ""
         sign = _SIGNS[self.kind] if self.is_open else ""
-        inner = room - 2 - (len(sign) + 1 if sign else 0)
-        content = join(" ", fit(self._value(max(inner, 1)), max(inner, 1)))
-        content = join(content, " ", (sign, MUTED), " ") if sign else join(content, " ")
-        return fit(content, room).stylize(ground) if ground else fit(content, room)
+        return row(
+            self.frame,
+            width,
+            label=self.label,
+            value=self._value(self.frame.value_in(width, sign)),
+            sign=sign,
+            is_focused=self.is_focused,
+            is_open=self.is_open,
+            after=self.after,
+            is_yours=self.is_yours() and not self.error,
+        )
 
     def _value(self, room: int) -> Content:
+        style = BOLD if self.is_open else MUTED
         if not self.is_typed:
-            return text(self.value_text(), BOLD if self.is_open else MUTED)
-        is_edited = self.has_focus or bool(self.error)
-        shown = self._line.value if is_edited else self.value_text()
+            return text(self.value_text(), style)
+        shown = self._line.value if self.has_focus or self.error else self.value_text()
         if not shown:
-            hint = text(self.placeholder(), MUTED)
-            return join(("▏", ACCENT), hint) if self.has_focus else hint
-        if not self.has_focus or self._line.is_fresh:
-            return text(shown, BOLD if self.is_open else MUTED)
-        visible, place = self._line.view(room)
-        if place >= len(visible):
-            return join((visible, BOLD), ("▏", ACCENT))
-        return join((visible[:place], BOLD), (visible[place], f"{BOLD} reverse"), (visible[place + 1 :], BOLD))
+            return hint(self.placeholder(), has_cursor=self.has_focus)
+        return text(shown, style) if not self.has_focus or self._line.is_fresh else typed(self._line, room)
 
     def _said(self) -> Part:
         if self.error:
@@ -204,15 +190,8 @@ class Field(Lines, can_focus=True):
             return join((f"⌫ brings {self.placeholder()} back.", MUTED))
         return self.reason()
 
-    def _under(self, width: int) -> list[Content]:
-        said = fit(self._said(), join(self._said()).cell_length)
-        at = min(VALUE_AT, width - said.cell_length)
-        if at < _LEAST_REASON_AT:
-            at = min(VALUE_AT, max(width // 8, _LEAST_REASON_AT))
-        return [line.pad_left(at) for line in wrap(said, max(width - at, 8))]
-
     def _needed_height(self, width: int) -> int:
-        return 1 + len(self._under(width))
+        return 1 + len(under(self.frame, self._said(), width))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Two rows; more where the reason does not fit into one."""
@@ -291,7 +270,7 @@ class Field(Lines, can_focus=True):
             return
         chosen = ChoiceList(options, self.current())
         # Below its field; Textual moves it into the screen where it would not fit.
-        chosen.styles.offset = (MARK_AT, 1)
+        chosen.styles.offset = (self.frame.mark_at, 1)
         self.mount(chosen)
 
     def action_up(self) -> None:
@@ -367,18 +346,19 @@ class Field(Lines, can_focus=True):
         """Open the list, or put the cursor there; on ``±`` up."""
         if event.widget is not self or not self.is_open:
             return
-        end = RUN_AT + self.run_width
+        end = self.frame.run_at + self.frame.run_width
         if event.y:
             return
         if not self.is_typed:
             self.action_open()
         elif self.kind == "number" and end - 3 <= event.x < end:
             self.action_up()
-        elif event.x >= VALUE_AT:
-            self._line.place_at(int(event.x) - VALUE_AT)
+        elif event.x >= self.frame.value_at:
+            self._line.place_at(int(event.x) - self.frame.value_at)
             self.redraw()
 
     def _place_cursor(self) -> None:
         """The terminal's own cursor follows, for input methods that draw beside it."""
-        visible, place = self._line.view(max(self.run_width, 8))
-        self.app.cursor_position = self.content_region.offset + Offset(VALUE_AT + cell_len(visible[:place]), 0)
+        visible, place = self._line.view(self.frame.value_in(self.size.width, _SIGNS[self.kind]))
+        at = Offset(self.frame.value_at + cell_len(visible[:place]), 0)
+        self.app.cursor_position = self.content_region.offset + at

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 
 from acestep_tui.commands import bindings
-from acestep_tui.widgets.paint import ACCENT, MUTED, fit, join
+from acestep_tui.widgets.paint import ACCENT, MUTED, fit, is_ascii, join
 from acestep_tui.widgets.rows import Rows
 
 # Draws what follows the mark: (index, width, is_chosen).
@@ -64,8 +64,10 @@ class Radio(Rows):
 
     def _option(self, index: int, width: int, is_selected: bool) -> Content:
         mark = ("▌", ACCENT) if is_selected and self.has_focus else " "
-        sign = ("◉ ", ACCENT) if is_selected else ("○ ", MUTED)
-        row = fit(join(mark, sign, self._draw_option(index, max(width - 3, 1), is_selected)), width)
+        chosen, other = ("(x) ", "( ) ") if is_ascii() else ("◉ ", "○ ")
+        sign = (chosen, ACCENT) if is_selected else (other, MUTED)
+        room = max(width - 1 - len(chosen), 1)
+        row = fit(join(mark, sign, self._draw_option(index, room, is_selected)), width)
         return row.stylize("on $block-cursor-background") if is_selected else row
 
     def watch_has_focus(self, has_focus: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from acestep_tui.wizard.draft import Draft
@@ -31,11 +32,14 @@ def advise(draft: Draft, facts: WizardFacts) -> None:
         values = {key: draft.value(key) for key in _CHOSEN}
         facts.recommendation = recommend(facts.machine, facts.device, sizes=facts.sizes, values=values)
         draft.recommend(facts.recommendation.advice)
+    example = facts.example
+    if example is not None and draft.value("goal") == "instrumental":
+        example = dataclasses.replace(example, verse="")
     advice = schedule_advice(
         num_clips=num_clips(facts),
         clips_per_step=clips_per_step(draft),
         num_steps=chosen_steps(draft, facts),
-        example=facts.example,
+        example=example,
         duration_s=draft.value("validation_audio_duration"),
     )
     if draft.value("num_train_epochs"):

@@ -104,7 +104,7 @@ def schedule_advice(
         length = fmt.duration(duration_s)
         sung = f"Sung with verse 1 of {example.song}: {length}, same seed."
         if not example.verse:
-            sung = f"Without words, since no song has lyrics: {length}, same seed."
+            sung = f"Without words: {length}, same seed."
         advice["validation_prompt"] = Advice(example.caption, sung)
         advice["validation_lyrics"] = Advice(example.verse or None, f"From {example.song}." if example.verse else "")
     return advice

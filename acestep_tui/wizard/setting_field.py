@@ -7,6 +7,7 @@ from typing import Any
 
 from acestep_tui.format import UNKNOWN
 from acestep_tui.widgets.choice_list import Option
+from acestep_tui.widgets.field_lines import Frame
 from acestep_tui.widgets.fields import Field, Kind
 from acestep_tui.widgets.paint import MUTED, WARNING, Part, join
 from acestep_tui.wizard import forms
@@ -41,7 +42,7 @@ class SettingField(Field):
     Args:
         key: The setting's.
         draft: What is being set up.
-        run: Width of the run, see `Field`.
+        frame: Where things stand, see `Field`.
         with_help: Say the setting's help where there is no reason.
         reason: Words under it that depend on more than this setting; an empty text falls back to the usual ones.
         after: What follows the run.
@@ -53,7 +54,7 @@ class SettingField(Field):
         key: str,
         draft: Draft,
         *,
-        run: int | None = None,
+        frame: Frame | None = None,
         with_help: bool = False,
         reason: Callable[[], Part] | None = None,
         after: Part = "",
@@ -63,7 +64,7 @@ class SettingField(Field):
         super().__init__(
             label(setting),
             self._kind(setting),
-            run=run,
+            frame=frame,
             after=after,
             is_open=setting.is_offered,
             id=f"field-{key}",

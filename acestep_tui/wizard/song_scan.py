@@ -20,8 +20,9 @@ from engine.contract.errors import DataError, DiskError, UserError
 from engine.contract.paths import cache_root
 from engine.dataset.lyrics_files import lyrics_paths
 from engine.dataset.scan import FileFinding, NothingUsableError, scan_backends
-from engine.planning.data_facts import MAX_PIECE_S, audio_now, data_facts
+from engine.planning.data_facts import audio_now, data_facts
 from engine.planning.facts import DataFacts
+from engine.planning.lengths import MAX_CLIP_S
 
 NEWS_INTERVAL_S = 0.2
 _DEMO_TIMEOUT_S = 120
@@ -72,7 +73,7 @@ class SongScan:
             left_out=draft.left_out,
             no_voice=draft.no_voice,
             goal=draft.value("goal") or "",
-            longest_s=min(longest or MAX_PIECE_S, MAX_PIECE_S),
+            longest_s=min(longest or MAX_CLIP_S, MAX_CLIP_S),
             in_pieces=draft.value("long_clip") == "pieces",
         )
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from acestep_tui import format as fmt
+from acestep_tui.widgets.field_lines import RUN_WIDTH, Frame
 from acestep_tui.widgets.fields import Kind
 from acestep_tui.widgets.paint import Part
 from acestep_tui.widgets.path_field import PathField
@@ -20,13 +21,12 @@ _TIMES = re.compile(r"(\d+)\s*[x×*]\s*(\d+)", re.IGNORECASE)
 _EDITED = ("validation_lyrics",)
 
 
-def field_for(key: str, draft: Draft) -> SettingField:
-    """The field of a setting under "More settings"."""
-    if key in _EDITED:
-        return EditedField(key, draft, with_help=True)
-    if kind_of(SETTINGS_BY_KEY[key]) == "path":
-        return SettingPathField(key, draft, with_help=True)
-    return SettingField(key, draft, with_help=True)
+def field_for(key: str, draft: Draft, *, label_width: int) -> SettingField:
+    """The field of a setting under "More settings", with its help under it."""
+    kind = kind_of(SETTINGS_BY_KEY[key])
+    made = EditedField if key in _EDITED else SettingPathField if kind == "path" else SettingField
+    frame = Frame(label_width, RUN_WIDTH if kind in ("list", "number") else 0, reason_at=2)
+    return made(key, draft, with_help=True, frame=frame)
 
 
 class SettingPathField(PathField, SettingField):

@@ -15,6 +15,7 @@ from acestep_tui.wizard.fields import STEPS
 from engine.contract.fields_base import WizardStep
 
 _ROOMY = 100
+_LEAST = 64
 
 
 class Stepper(Lines):
@@ -44,16 +45,18 @@ class Stepper(Lines):
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The row."""
         del height
-        return [self._gap(width).join(self._names())]
+        return [self._gap(width).join(self._names(width))]
 
     def _gap(self, width: int) -> Content:
         return join(" ", ("───", HAIRLINE), " ") if width >= _ROOMY - 6 else text("  ")
 
-    def _names(self) -> list[Content]:
+    def _names(self, width: int) -> list[Content]:
+        # Without room only the current page keeps its name.
+        is_tight = width < _LEAST
         return [
             step_name(
                 number,
-                step.name,
+                "" if is_tight and step.id != self._current else step.name,
                 is_current=step.id == self._current,
                 is_visited=step.id in self._visited,
                 is_wrong=step.id in self._wrong,
@@ -64,7 +67,7 @@ class Stepper(Lines):
     def on_click(self, event: events.Click) -> None:
         """Go to a page that was seen."""
         start, gap = 0, self._gap(self.size.width).cell_length
-        for step, name in zip(STEPS, self._names(), strict=True):
+        for step, name in zip(STEPS, self._names(self.size.width), strict=True):
             end = start + name.cell_length
             if start <= event.x < end and step.id in self._visited and step.id != self._current:
                 self.post_message(self.Wanted(step.id))
@@ -75,9 +78,9 @@ def step_name(number: int, name: str, *, is_current: bool, is_visited: bool, is_
     """One page in the row."""
     if is_wrong:
         style = f"{BOLD} {ERROR}" if is_current else ERROR
-        return join(("✗ ", ERROR), (f"{number} {name}", style))
+        return join(("✗ ", ERROR), (f"{number} {name}".rstrip(), style))
     if is_current:
         return join((f"{number} {name}", f"{BOLD} {ACCENT}"))
     if is_visited:
-        return join(("✓ ", SUCCESS), (name, ""))
-    return join((f"{number} ", HAIRLINE), (name, MUTED))
+        return join(("✓", SUCCESS), f" {name}" if name else "")
+    return join((str(number), HAIRLINE), (f" {name}" if name else "", MUTED))

@@ -17,11 +17,14 @@ from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import MUTED, text
 from acestep_tui.wizard.draft import Draft
-from acestep_tui.wizard.fields import STEPS, more_fields
+from acestep_tui.wizard.fields import STEPS, label, more_fields
 from acestep_tui.wizard.setting_field import SettingField
 from acestep_tui.wizard.special_fields import field_for
 from acestep_tui.wizard.steps.base import Section
 from engine.contract.fields_base import WizardStep
+
+# At 80 columns there is room for "● yours" beside the run.
+_WIDEST_LABEL = 32
 
 
 class _Nothing(Lines):
@@ -66,12 +69,14 @@ class MorePage(VerticalScroll, can_focus=False):
         """Title, filter, and the fields by section."""
         groups = more_fields(self._step)
         num_settings = sum(len(group.settings) for group in groups)
+        labels = [len(label(setting)) for group in groups for setting in group.settings]
+        widest = min(max(labels, default=0) + 1, _WIDEST_LABEL)
         live = text(fmt.plural(num_settings, "setting"), MUTED)
         yield Section(f"More settings: {self._name}", live)
         yield Input(placeholder="Filter the settings", compact=True)
         for group in groups:
             section = Section(group.section)
-            fields = [field_for(setting.key, self._draft) for setting in group.settings]
+            fields = [field_for(setting.key, self._draft, label_width=widest) for setting in group.settings]
             self._groups.append((section, fields))
             yield section
             yield from fields

@@ -19,7 +19,7 @@ from acestep_tui.runs import launch
 from acestep_tui.runs.start import StartedRun
 from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.widgets.lines import Lines
-from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, columns, fit, join
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, columns, fit, join, text, wrap
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.plan_pane import Planned, plan_rows, verdict
 from acestep_tui.wizard.review_text import Row, notes, review_rows, too_big_words
@@ -34,13 +34,10 @@ _START_TEXT_AT = 16
 State = Literal["ready", "waiting", "starting"]
 
 
-class ReviewRow(Lines, can_focus=True):
+class ReviewRow(Passage, can_focus=True):
     """One page's choices; Enter goes there."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("review")
-    DEFAULT_CSS = """
-    ReviewRow { height: 1; }
-    """
 
     @dataclass
     class Chosen(Message):
@@ -55,16 +52,18 @@ class ReviewRow(Lines, can_focus=True):
     def show(self, row: Row) -> None:
         """Show other words."""
         self.row = row
-        self.redraw()
+        super().show()
 
-    def lines(self, width: int, height: int) -> Sequence[Content]:
-        """The row."""
-        del height
+    def drawn(self, width: int) -> Sequence[Content]:
+        """The row; what is too long for it goes on below."""
         row = self.row
         style = f"{BOLD} {ACCENT}" if self.has_focus else MUTED
-        widths = [_LABEL_WIDTH - 1, _VALUE_WIDTH - 1, max(width - _LABEL_WIDTH - _VALUE_WIDTH, 1)]
-        line = fit(columns([(row.label, style), (row.value, BOLD), row.detail], widths, gap=1), width)
-        return [line.stylize("on $block-cursor-background") if self.has_focus else line]
+        at = _LABEL_WIDTH + _VALUE_WIDTH
+        details = wrap(text(row.detail), max(width - at, 8))
+        head = columns([(row.label, style), (row.value, BOLD)], [_LABEL_WIDTH - 1, _VALUE_WIDTH - 1], gap=1)
+        lines = [join(head, " ", details[0]), *(line.pad_left(at) for line in details[1:])]
+        fitted = [fit(line, width) for line in lines]
+        return [line.stylize("on $block-cursor-background") for line in fitted] if self.has_focus else fitted
 
     def watch_has_focus(self, has_focus: bool) -> None:
         """The mark shows where the keys go."""
@@ -97,9 +96,8 @@ class StartRow(ReviewRow):
         self.state: State = "ready"
         self.problem = ""
 
-    def lines(self, width: int, height: int) -> Sequence[Content]:
+    def drawn(self, width: int) -> Sequence[Content]:
         """The row."""
-        del height
         mark = ("▌ ", ACCENT) if self.has_focus else "  "
         if self.state == "starting":
             head, said = "◐ Starting", "The songs and the folder are checked."
@@ -109,8 +107,10 @@ class StartRow(ReviewRow):
             head, said = "▸ Start", self.problem
         else:
             head, said = "▸ Start", "It trains on its own: you can close this window any time."
+            if len(said) + _START_TEXT_AT > width:
+                said = "It trains on its own: leave any time."
         style = MUTED if self.problem else f"{BOLD} {ACCENT}"
-        return [fit(join(fit(join(mark, (head, style)), _START_TEXT_AT), (said, MUTED)), width)]
+        return wrap(join(fit(join(mark, (head, style)), _START_TEXT_AT), (said, MUTED)), width, indent=_START_TEXT_AT)
 
 
 class _Plan(Passage):
@@ -236,7 +236,7 @@ class ReviewStep(Step):
         row = self.query_one(StartRow)
         place = self._blocking()
         row.state, row.problem = self._state, place[1] if place is not None else ""
-        row.redraw()
+        Passage.show(row)
 
     def _blocking(self) -> tuple[str, str] | None:
         """What keeps from starting: the page, and a sentence."""

@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from acestep_tui import format as fmt
 from acestep_tui.widgets.chart import Curve, chart_lines, draw_chart
+from acestep_tui.widgets.field_lines import Frame
 from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import MUTED, WARNING, Part, is_ascii, join, text
 from acestep_tui.wizard.draft import Draft
@@ -23,7 +24,7 @@ from engine.contract.fields_base import WizardStep
 from engine.planning.plan_view import PlanView, Total
 from engine.planning.schedule_curve import lr_points, peak_learning_rate
 
-_EVERY_WIDTH = 12
+_EVERY = Frame(run_width=12)
 _POINTS = 240
 
 
@@ -41,7 +42,7 @@ class ScheduleStep(Step):
         yield Section("Test clips and save points", id="clips")
         yield SettingField("validation_prompt", self.draft, reason=lambda: test_song_reason(self.draft, self.facts))
         yield SettingField(
-            "validation_step_interval", self.draft, run=_EVERY_WIDTH, reason=lambda: text(kept_words(self.draft), MUTED)
+            "validation_step_interval", self.draft, frame=_EVERY, reason=lambda: text(kept_words(self.draft), MUTED)
         )
 
     def facts_changed(self, fact: Fact) -> None:
@@ -145,6 +146,8 @@ def test_song_reason(draft: Draft, facts: WizardFacts) -> Part:
     if draft.is_yours("validation_prompt") or draft.is_yours("validation_lyrics") or facts.example is None:
         sung = "Sung with your lyrics" if lyrics else "Without words"
         return text(f"{sung}: {length}, same seed.", MUTED)
+    if not lyrics and draft.value("goal") == "instrumental":
+        return text(f"Without words: {length}, same seed.", MUTED)
     if not lyrics:
         return text(f"Without words, since no song has lyrics: {length}, same seed.", MUTED)
     room = 55 - len(f"Sung with verse 1 of : {length}, same seed.")
