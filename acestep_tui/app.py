@@ -185,11 +185,11 @@ class AceStepApp(App[list[str]]):
 
         self.go_to(MonitorScreen(run, is_readonly=is_readonly))
 
-    def open_wizard(self, draft: Draft | None = None) -> None:
-        """Set up a run: a new one, or a draft where it was left."""
+    def open_wizard(self, draft: Draft | None = None, path: Path | None = None) -> None:
+        """Set up a run: a new one, or a draft where it was left; ``path`` is the draft's file."""
         from acestep_tui.screens.wizard import WizardScreen
 
-        self.go_to(WizardScreen(draft))
+        self.go_to(WizardScreen(draft, path=path))
 
     def open_preset(self, path: Path) -> None:
         """Set up a run from a preset or a configuration, opened at the review."""

@@ -172,7 +172,7 @@ class HomeScreen(HouseScreen):
         except UserError as error:
             self.house.toast("error", error.message, error.hint)
             return
-        self.house.open_wizard(draft)
+        self.house.open_wizard(draft, path)
         for note in notes:
             self.house.toast("warning", note)
 

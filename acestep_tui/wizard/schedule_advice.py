@@ -59,8 +59,8 @@ def first_verse(lyrics: str) -> str:
     sung = [(tag, lines) for tag, lines in blocks if lines]
     if not sung:
         return ""
-    tag, lines = next((block for block in sung if block[0].casefold().startswith("verse")), sung[0])
-    return "\n".join([f"[{tag}]" if tag else "[verse]", *lines[:_MOST_LINES]])
+    name, lines = next((block for block in sung if block[0].casefold().startswith("verse")), sung[0])
+    return "\n".join([f"[{name}]" if name else "[verse]", *lines[:_MOST_LINES]])
 
 
 def suited_steps(num_clips: int, clips_per_step: int) -> tuple[int, int, int]:

@@ -49,10 +49,10 @@ class ReviewRow(Passage, can_focus=True):
         super().__init__(id=f"row-{name}")
         self.row = Row(name, "", "")
 
-    def show(self, row: Row) -> None:
+    def show_row(self, row: Row) -> None:
         """Show other words."""
         self.row = row
-        super().show()
+        self.show()
 
     def drawn(self, width: int) -> Sequence[Content]:
         """The row; what is too long for it goes on below."""
@@ -220,7 +220,7 @@ class ReviewStep(Step):
         if not self.is_mounted:
             return
         for row in review_rows(self.draft, self.facts):
-            self.query_one(f"#row-{row.name}", ReviewRow).show(row)
+            self.query_one(f"#row-{row.name}", ReviewRow).show_row(row)
         self.query_one("#takes", Section).show("What it takes", verdict(self.facts.plan))
         self.query_one(_Plan).show()
         found = self.query_one(_Notes)
@@ -236,7 +236,7 @@ class ReviewStep(Step):
         row = self.query_one(StartRow)
         place = self._blocking()
         row.state, row.problem = self._state, place[1] if place is not None else ""
-        Passage.show(row)
+        row.show()
 
     def _blocking(self) -> tuple[str, str] | None:
         """What keeps from starting: the page, and a sentence."""
