@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.base import Panel
-from acestep_tui.panels.pieces import BLOCK, TWO_BLOCKS, beside, fact, is_over
+from acestep_tui.panels.pieces import BLOCK, LABEL, TWO_BLOCKS, beside, fact, is_over
 from acestep_tui.panels.throughput import is_preparing
 from acestep_tui.runs.state import RunState
 from acestep_tui.widgets.paint import BOLD, ERROR, MUTED, WARNING, Part, fit, join, text, wrap
@@ -83,15 +84,19 @@ def left_out(problems: Sequence[FileProblem]) -> Part:
     return join(*parts)
 
 
-def song_now(state: RunState) -> Part:
+def song_now(state: RunState, width: int) -> Part:
     """The song of the newest step with its length; of several the first, and how many more."""
     step = state.step
     if step is None or not step.files:
         return (fmt.UNKNOWN, MUTED)
     name = PurePath(step.files[0]).stem
+    rest = ""
     if len(step.files) > 1:
-        return join(name, (f" and {len(step.files) - 1} more", MUTED))
-    return join(name, f", {fmt.song_length(step.audio_s)}" if step.audio_s > 0 else "")
+        rest = f" and {len(step.files) - 1} more"
+    elif step.audio_s > 0:
+        rest = f", {fmt.song_length(step.audio_s)}"
+    shown = fit(name, max(min(cell_len(name), width - len(rest)), 1))
+    return join(shown, (rest, MUTED if len(step.files) > 1 else ""))
 
 
 def _training(state: RunState, width: int) -> list[Content]:
@@ -99,7 +104,7 @@ def _training(state: RunState, width: int) -> list[Content]:
         fact("Pass", _passes(state), width),
         fact("Songs", _songs(state), width),
         fact("Left out", left_out(state.left_out), width),
-        fact("Last song" if is_over(state) else "Just now", song_now(state), width),
+        fact("Last song" if is_over(state) else "Just now", song_now(state, width - LABEL), width),
         fact("Lengths", _lengths(state), width),
     ]
 

@@ -18,6 +18,8 @@ from engine.contract.events import PHASES
 _NAMES = ("data", "forward", "backward", "optimizer", "other")
 _NAME = 10
 _LONGEST_BAR = 10
+# Parts of a step that is quicker than this are told in milliseconds.
+_QUICK_S = 0.5
 _WAITING = "waiting for data"
 # The work that songs are prepared by: part of the events, how it is called.
 _WORK = (("sound", "sound encoder"), ("captions", "caption encoder"), ("features", "musical features"))
@@ -81,15 +83,17 @@ def split_rows(split: Split | None, width: int) -> list[Content]:
             (name.ljust(_NAME), WARNING if is_late else MUTED),
             fit(("━" * cells, WARNING if is_late else ACCENT), _LONGEST_BAR),
             fit(number, width - _NAME - _LONGEST_BAR - 8, align="right"),
-            fit(_seconds(part_s), 8, align="right"),
+            fit(_seconds(part_s, is_quick=split is not None and split.total_s < _QUICK_S), 8, align="right"),
         )
         rows.append(fit(row, width))
     return rows
 
 
-def _seconds(value: float | None) -> str:
+def _seconds(value: float | None, *, is_quick: bool = False) -> str:
     if value is None:
         return fmt.UNKNOWN
+    if is_quick:
+        return f"{1000 * value:.0f} ms" if value >= 0.001 or not value else "< 1 ms"
     return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 100 else f"{value:,.0f} s"
 
 
@@ -106,7 +110,7 @@ def _rates(state: RunState) -> list[Content]:
     rows = [
         fact("Steps", (steps, BOLD), BLOCK),
         fact("Music", (music, BOLD), BLOCK),
-        fact("A step", (_seconds(pace_s), BOLD), BLOCK),
+        fact("A step", (_seconds(pace_s, is_quick=bool(pace_s and pace_s < _QUICK_S)), BOLD), BLOCK),
         fact("Learning rate", (_small(state.lr.last), BOLD), BLOCK),
         fact("Gradient size", (_small(state.grad_norm.last), BOLD), BLOCK),
     ]
@@ -114,7 +118,13 @@ def _rates(state: RunState) -> list[Content]:
         rows[0] = join((f"▲ {_WAITING}: ", WARNING), (f"{split.percents()[0]} % of a step", WARNING))
     usual = median(state.step_s.tail(1000))
     if usual:
-        rows.append(fact("Usual step", join((_seconds(usual), BOLD), ("  middle of the last 1,000", MUTED)), BLOCK))
+        rows.append(
+            fact(
+                "Usual step",
+                join((_seconds(usual, is_quick=usual < _QUICK_S), BOLD), ("  median", MUTED)),
+                BLOCK,
+            )
+        )
     return rows
 
 
