@@ -6,29 +6,19 @@ the bucket of clips shorter than one fixed interval, which keep their own length
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.batches.crop import clip_lyrics, cut_start
-from engine.batches.lengths import choose_lengths
 from engine.contract.events import RunWarning
 from engine.dataset.report import WHOLE_SONG_SHARE, Problem, Song
 from engine.model.card import SAMPLE_RATE, encoded_frames, whole_frames
+from engine.planning.lengths import MAX_CLIP_S, MIN_CLIP_S, USED_SHARE, choose_lengths, interval_length
 
 if TYPE_CHECKING:
     from engine.contract.backends import AudioBlock
-
-MAX_CLIP_S = 240.0
-"""The model was trained on at most this (spec ace-step-v1.md 9.1)."""
-
-MIN_CLIP_S = 0.1
-"""Below this a clip fills no latent frame (92.88 ms)."""
-
-USED_SHARE = 0.95
-"""The share of the seconds that automatic lengths aim at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +142,6 @@ def plan_clips(songs: Sequence[Song], audio: AudioBlock, batch_size: int) -> Buc
         total_s=total_s,
         used_s=used_s,
     )
-
-
-def interval_length(num_samples: int, interval_s: float) -> int | None:
-    """Samples of a fixed interval's bucket: the largest multiple that fits; None when shorter than one interval."""
-    count = math.floor(num_samples / (interval_s * SAMPLE_RATE) + 1e-9)
-    # An interval need not be a whole number of samples: rounding up must not reach beyond the song.
-    while count > 0 and round(count * interval_s * SAMPLE_RATE) > num_samples:
-        count -= 1
-    return round(count * interval_s * SAMPLE_RATE) if count else None
 
 
 def _num_samples(song: Song) -> int:

@@ -129,6 +129,24 @@ def read_audio(path: Path, *, start_s: float = 0.0, duration_s: float | None = N
     return samples, info.sample_rate
 
 
+def read_blocks(path: Path, info: AudioInfo) -> Iterator[Samples]:
+    """Decode a whole file block by block, so that its length costs no memory.
+
+    Args:
+        path: The file.
+        info: Of `read_info`.
+
+    Raises:
+        UnreadableAudioError: Damaged before its end; everything up to there was given.
+    """
+    from engine.dataset import container_audio, sndfile_audio
+
+    blocks = sndfile_audio.blocks if info.reader == "soundfile" else container_audio.blocks
+    with _open(path) as file:
+        for _, block in blocks(path, file, info, 0):
+            yield block
+
+
 def damaged_after(num_samples: int, sample_rate: int) -> str:
     """The reason for a file that decodes so far and no further."""
     return f"damaged after {num_samples / sample_rate:.1f} s"

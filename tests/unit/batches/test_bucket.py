@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.batches.bucket import USED_SHARE, plan_clips
+from engine.batches.bucket import plan_clips
 from engine.batches.crop import clip_lyrics
-from engine.batches.lengths import MAX_LENGTHS, TOLERABLE_SHARE, choose_lengths
 from engine.contract.backends import AudioBlock
 from engine.dataset.lyrics_text import parse_lyrics
 from engine.model.card import encoded_frames, whole_frames
+from engine.planning.lengths import MAX_LENGTHS, TOLERABLE_SHARE, USED_SHARE, choose_lengths
 from tests.unit.batches.factory import RATE, make_song
 
 durations_s = st.lists(st.floats(0.2, 400), min_size=1, max_size=60)

@@ -1,11 +1,21 @@
-"""Choosing the clip lengths of automatic duration buckets from the data (spec config-formats.md 2.2, ``auto``)."""
+"""Choosing the clip lengths of duration buckets (spec config-formats.md 2.2), for the plan and for the run alike."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from engine.model.card import SAMPLE_RATE
+SAMPLE_RATE = 48_000
+"""Hz of the audio that is trained on; every file is brought to it."""
+
+MAX_CLIP_S = 240.0
+"""The model was trained on at most this (spec ace-step-v1.md 9.1)."""
+
+MIN_CLIP_S = 0.1
+"""Below this a clip fills no latent frame (92.88 ms)."""
+
+USED_SHARE = 0.95
+"""The share of the seconds that automatic lengths aim at."""
 
 MAX_LENGTHS = 8
 """Each length costs a set of kernels or graphs; more of them buy next to nothing."""
@@ -45,6 +55,15 @@ def choose_lengths(durations: Sequence[int], *, batch_size: int, used_share: flo
         for index in order[begin:end]:
             chosen[index] = lengths[begin]
     return chosen
+
+
+def interval_length(num_samples: int, interval_s: float) -> int | None:
+    """Samples of a fixed interval's bucket: the largest multiple that fits; None when shorter than one interval."""
+    count = math.floor(num_samples / (interval_s * SAMPLE_RATE) + 1e-9)
+    # An interval need not be a whole number of samples: rounding up must not reach beyond the song.
+    while count > 0 and round(count * interval_s * SAMPLE_RATE) > num_samples:
+        count -= 1
+    return round(count * interval_s * SAMPLE_RATE) if count else None
 
 
 def _round_down(samples: int) -> int:
