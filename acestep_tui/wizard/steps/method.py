@@ -20,7 +20,7 @@ from engine.planning.recommend import full_training_card
 from engine.planning.sizes import published_sizes
 
 _REASONS = "the reason is under each"
-_NAME_WIDTH = 21
+_NAME_WIDTH = 23
 _LATER_REASONS = {
     "lyrics_embedder_train": "Training it too comes with a later version.",
     "init_lora": "Going on from a LoRA file comes with a later version.",

@@ -127,7 +127,8 @@ class _Plan(Passage):
         rows = plan_rows(Planned(step.facts.plan, kind), width)
         seconds = step.facts.plan.seconds.amount if step.facts.plan is not None else None
         if seconds is not None:
-            end = datetime.fromtimestamp(step.house.clock() + seconds)
+            # As coarsely as it is known: to five minutes.
+            end = datetime.fromtimestamp(round((step.house.clock() + seconds) / 300) * 300)
             day = "" if end.date() == datetime.fromtimestamp(step.house.clock()).date() else f"{end:%a} "
             rows[-1] = join(rows[-1], (f", ends near {day}{end:%H:%M}", MUTED))
         return rows
