@@ -148,19 +148,22 @@ COMMANDS: tuple[Command, ...] = (
     Command("monitor", "sample", "n", "Sample", "Sample now", wide="Sample now"),
     Command("monitor", "stop", "x", "Stop…", "Stop… (asks how)"),
     Command("monitor", "export", "e", "Export…", "Export…"),
-    Command("monitor", "resume", "r", "Resume", "Resume, or train longer"),
+    Command("monitor", "resume", "r", "Resume", "Resume the run"),
+    Command("monitor", "panel(7)", "7", "Log", "Go to panel 7, Log", in_palette=False),
+    Command("monitor", "panel(5)", "5", "Listen", "Go to panel 5, Samples", in_palette=False),
+    Command("monitor", "train_longer", "r", "Train longer", "Train longer"),
     Command("monitor", "compare", "c", "Compare", "Compare with another run", is_narrow=False),
     Command("monitor", "new_run", "n", "New run", "Set up a new run"),
-    Command("monitor", "panel(1)", "1", "Panels", "Go to a panel", shown="1-7", is_narrow=False, in_palette=False),
+    Command("monitor", "panel(1)", "1", "Panels", "Go to a panel", shown="1-7", in_palette=False),
     *(
         Command("monitor", f"panel({number})", str(number), "", f"Go to panel {number}, {name}", in_palette=False)
-        for number, name in enumerate(("Speed", "GPU", "Data", "Samples", "Saves", "Log"), start=2)
+        for number, name in ((2, "Speed"), (3, "GPU"), (4, "Data"), (6, "Saves"))
     ),
     Command("monitor", "zoom", "z,enter", "Zoom", "Zoom the panel"),
     *_chart("monitor"),
     Command("monitor", "warnings_only", "exclamation_mark", "", "Warnings only, in the log"),
     Command("monitor", "filter", "slash", "", "Filter the log"),
-    Command("monitor", "copy", "y", "Copy", "Copy what is marked", is_narrow=False),
+    Command("monitor", "copy", "y", "Copy", "Copy what is marked"),
     Command("monitor", "leave", "q", "Leave", "Leave, training goes on"),
     Command("monitor", "back", "escape", "", "Back to Home, or out of zoom", in_palette=False),
     # -- zoomed chart --

@@ -12,9 +12,13 @@ from acestep_tui.runs.watch import Update
 
 @dataclass
 class RunLoaded(Message):
-    """A run's events so far are folded; from now on its updates come one by one."""
+    """A run's events so far are folded; from now on its updates come one by one.
+
+    `last_seen_t` is when somebody last looked at it; None when that is not known.
+    """
 
     state: RunState
+    last_seen_t: float | None = None
 
 
 @dataclass

@@ -74,9 +74,9 @@ def _silence(state: RunState, facts: SilentFacts, silent_s: float | None, *, is_
         life = f"The process is alive{pid}"
     else:
         life = "Whether the process is alive cannot be seen from here"
-    doing = f"; it was {facts.was_doing}" if facts.was_doing else ""
+    doing = f"{' and' if is_wide else '; it'} was {facts.was_doing}" if facts.was_doing else ""
     first = f"No news for {heard}. {life}{doing}."
-    return [first, " ".join([*_usual(state, facts), _suspicion(facts)]).strip()]
+    return [first, " ".join([*_usual(state, facts), _suspicion(facts, is_wide=is_wide)]).strip()]
 
 
 def _usual(state: RunState, facts: SilentFacts) -> list[str]:
@@ -89,12 +89,13 @@ def _usual(state: RunState, facts: SilentFacts) -> list[str]:
     return []
 
 
-def _suspicion(facts: SilentFacts) -> str:
+def _suspicion(facts: SilentFacts, *, is_wide: bool) -> str:
     """One thing that was measured; a guess is never stated."""
     if facts.is_probe_stuck:
         return "The disk does not answer: 1 MB is still not written."
     if facts.probe_s is not None and facts.probe_s >= _SLOW_DISK_S:
-        return f"The disk is slow now: {fmt.duration(facts.probe_s)} to write 1 MB."
+        took = f"{fmt.duration(facts.probe_s)} to write 1 MB"
+        return f"The disk answers slowly ({took}): a network folder?" if is_wide else f"The disk is slow now: {took}."
     if facts.gpu_percent is not None and facts.gpu_percent < _IDLE_PERCENT:
         return "The card was idle at the last reading."
     if facts.gpu_percent is not None:

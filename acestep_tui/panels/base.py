@@ -94,12 +94,9 @@ class Panel(Lines, can_focus=True):
         )
         return [head, *self.body(self.state, width, height - 1, self.now)]
 
-    def on_focus(self) -> None:
-        """The title's rule becomes heavy."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """The title's rule becomes thin again."""
+    def watch_has_focus(self, value: bool) -> None:
+        """The title's rule becomes heavy, or thin again."""
+        super().watch_has_focus(value)
         self.redraw()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from textual.content import Content
@@ -24,6 +25,7 @@ _SLOW_TICK_S = 10.0
 _WEEKDAY_KNOWN_S = 6 * 24 * _HOUR_S
 # strftime follows the locale; the screens speak one language.
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DATED = re.compile(r"^\d{4}-\d{2}-\d{2}_\d{4}_")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -62,26 +64,32 @@ def moment(t: float, now: float) -> str:
     return f"{then.day} {_MONTHS[then.month - 1]}"
 
 
-def state_word(state: RunState) -> tuple[str, str, str]:
+def short_name(name: str) -> str:
+    """A run's name without the date that proposed folders begin with: ``2026-11-22_1349_night-ferry``."""
+    return _DATED.sub("", name) or name
+
+
+def state_word(state: RunState, now: float) -> tuple[str, str, str]:
     """Glyph, word and style of how the run is."""
     if state.reading_problem and not state.is_gone:
         return "✗", "cannot be read", ERROR
     if state.verdict is None:
         return "◐", "reading", ACCENT
-    glyph, word, severity = status(state, state.verdict)
+    glyph, word, severity = status(state, state.verdict, now=now)
     return glyph, word, STYLES[severity]
 
 
-def header_right(state: RunState, silent_s: float | None, *, is_readonly: bool, turn: int = 0) -> Content:
+def header_right(state: RunState, now: float, silent_s: float | None, *, is_readonly: bool, turn: int = 0) -> Content:
     """``● training   last event 1 s ago``.
 
     Args:
         state: The run.
+        now: The moment.
         silent_s: Seconds since the last event, as `Ticker` wants them shown.
         is_readonly: Whether no command can be given.
         turn: How far the glyph of what is under way has turned.
     """
-    glyph, word, style = state_word(state)
+    glyph, word, style = state_word(state, now)
     if glyph == "◐" and not is_ascii():
         glyph = TURNING[turn % len(TURNING)]
     parts: list[Part] = [("read-only   ", MUTED)] if is_readonly else []
@@ -94,7 +102,7 @@ def header_right(state: RunState, silent_s: float | None, *, is_readonly: bool, 
 
 def tiny_line(state: RunState, now: float) -> Content:
     """All that fits a very small terminal: ``● training 62 %  21 min left  loss 0.4128``."""
-    glyph, word, style = state_word(state)
+    glyph, word, style = state_word(state, now)
     parts: list[Part] = [(f"{glyph} {word}", style)]
     view = view_of(state)
     is_preparing = view is View.PREPARING

@@ -56,12 +56,17 @@ def small(value: float | None) -> str:
     return f"{digits}e{int(power)}"
 
 
-def reading_line(reading: Reading | None) -> Content:
-    """``▾ step 760   ┈ this step 0.4417   ━ smoothed 0.4309   ◆ held-out 0.4452 (750)``."""
+def reading_line(reading: Reading | None, width: int = 120) -> Content:
+    """``▾ step 760   ┈ this step 0.4417   ━ smoothed 0.4309   ◆ held-out 0.4452 (750)``, shorter where that is long."""
     if reading is None:
         return join((EMPTY, MUTED))
+    line = _reading_line(reading, "this step")
+    return line if line.cell_length <= width else _reading_line(reading, "this")
+
+
+def _reading_line(reading: Reading, this: str) -> Content:
     parts: list[Part] = [("▾ ", "$foreground"), f"step {fmt.count(reading.step)}"]
-    parts += [("   ┈", "$chart-raw"), (" this step ", MUTED), _value(reading.raw)]
+    parts += [("   ┈", "$chart-raw"), (f" {this} ", MUTED), _value(reading.raw)]
     parts += [("   ━", "$primary"), (" smoothed ", MUTED), _value(reading.smoothed)]
     if reading.heldout is not None:
         parts += [("   ◆", "$chart-2"), (" held-out ", MUTED), _value(reading.heldout)]
@@ -153,8 +158,13 @@ class LossPanel(Vertical):
     def show(self, state: RunState, now: float) -> None:
         """Draw what has changed."""
         self.state, self.now = state, now
+        self.chart.num_grid_lines = self._num_grid_lines(state)
         self.chart.show(plots_of(state), x_end=state.steps_total, note=EMPTY)
         self._redraw_head()
+
+    def _num_grid_lines(self, state: RunState) -> int | None:
+        """Under the page of a crash one looks closer at where the run stood."""
+        return 5 if view_of(state).is_broken and self.chart.size.height > 11 else None
 
     def head(self, width: int) -> Content:
         """The title row."""

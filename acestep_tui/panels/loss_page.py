@@ -98,10 +98,10 @@ class LossPage(Page):
         yield self.chart
         with Horizontal(id="beside"):
             with Vertical(id="rate"):
-                yield Row(id="rate-head")
+                yield Head(self.rate_head)
                 yield self.rate
             with Vertical(id="norm"):
-                yield Row(id="norm-head")
+                yield Head(self.norm_head)
                 yield self.norm
         yield Row(id="foot")
 
@@ -127,8 +127,6 @@ class LossPage(Page):
         self.chart.show(plots, note=EMPTY)
         self.rate.show(plots[1:2], note=EMPTY)
         self.norm.show(plots[2:], note=EMPTY)
-        for head in self.query(Head):
-            head.redraw()
         self._say_values()
 
     def head(self, width: int) -> Content:
@@ -138,8 +136,6 @@ class LossPage(Page):
 
     def on_chart_view_changed(self) -> None:
         """Another window, scale or curve."""
-        for head in self.query(Head):
-            head.redraw()
         self._say_values()
 
     def on_chart_read(self) -> None:
@@ -151,19 +147,29 @@ class LossPage(Page):
         if state is None or plot is None or not self.is_mounted:
             return
         reading = newest_or_marked(self.chart)
-        line = reading_line(reading) if plot.name == LOSS else other_reading_line(plot.name, reading)
+        line = reading_line(reading, self.size.width) if plot.name == LOSS else other_reading_line(plot.name, reading)
         self.query_one("#reading", Row).say(line)
-        share = self._clipped.of(state)
-        rate, norm = (
-            each.reading(reading.step, 0.0) if reading is not None else None for each in self.chart.plots[1:3]
-        )
-        heads = {
-            "#rate-head": title(self.rate.size.width, RATE, live=(small(rate.raw if rate else None), "bold")),
-            "#norm-head": title(self.norm.size.width, NORM, live=norm_words(state, norm, share)),
-            "#foot": self._others(plot, {RATE: rate, NORM: norm}),
-        }
-        for place, said in heads.items():
-            self.query_one(place, Row).say(said)
+        self.query_one("#foot", Row).say(self._others(plot, {RATE: self._read(1), NORM: self._read(2)}))
+        for head in self.query(Head):
+            head.redraw()
+
+    def _read(self, place: int) -> Reading | None:
+        """What another curve has where this one is read."""
+        reading = newest_or_marked(self.chart)
+        if reading is None or len(self.chart.plots) <= place:
+            return None
+        return self.chart.plots[place].reading(reading.step, 0.0)
+
+    def rate_head(self, width: int) -> Content:
+        """The learning rate's title."""
+        reading = self._read(1)
+        return title(width, RATE, live=(small(reading.raw if reading is not None else None), "bold"))
+
+    def norm_head(self, width: int) -> Content:
+        """The gradient's title, with how often it was clipped."""
+        if self._state is None:
+            return title(width, NORM)
+        return title(width, NORM, live=norm_words(self._state, self._read(2), self._clipped.of(self._state)))
 
     def _others(self, plot: Plot, readings: dict[str, Reading | None]) -> Content:
         """What `v` shows: ``also here with v: learning rate 4.1e-5, gradient size 0.24``."""

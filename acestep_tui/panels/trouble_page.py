@@ -47,7 +47,7 @@ def _crash_words(crash: CrashFacts, now: float) -> list[str]:
 
 def _kernel_words(crash: CrashFacts, kernel: KernelKill, now: float) -> str:
     when = f"at {moment(kernel.t, now)} " if kernel.t is not None else ""
-    words = f"Most likely the system ran out of memory: {when}it ended {kernel.name} ({kernel.pid})"
+    words = f"The system ran out of memory: {when}it ended {kernel.name} ({kernel.pid})"
     if crash.ram_used_bytes is not None and crash.ram_total_bytes is not None:
         taken, whole = _of_gb(crash.ram_used_bytes, crash.ram_total_bytes)
         words += f", when {taken} of {whole} were taken"

@@ -72,7 +72,8 @@ class Dialog(ModalScreen[str]):
     BINDINGS = bindings("dialog")
     scopes = ("dialog",)
     DEFAULT_CSS = """
-    Dialog { align: center middle; }
+    Dialog { align: center middle; layers: box keys; }
+    Dialog Footer { layer: keys; }
     Dialog > Vertical {
         width: 62; height: auto; background: $surface; border: round $primary; border-title-style: bold;
         border-title-color: $foreground; padding: 1 0;
@@ -128,7 +129,7 @@ class Dialog(ModalScreen[str]):
                 (choice.label, f"{BOLD} {style}".strip() if is_selected else style),
                 (cost, MUTED),
             ],
-            [1, 4, max(17, *(len(other.label) for other in self.choices)), 30],
+            [1, 4, max(18, *(len(other.label) for other in self.choices)), 30],
             gap=1,
         )
         return fit(text(" ") + row, width)

@@ -305,8 +305,8 @@ def _draw(state: RunState, last: int) -> None:
         loss.append(step, value)
         share = min(step / 100, 1.0) * 0.5 * (1 + math.cos(math.pi * max(step - 100, 0) / TOTAL))
         rate.append(step, 4.1e-5 if step == 1240 else 1e-4 * share)
-        clipped = 0.5 if step % 17 == 0 else min(abs(noise.gauss(0.24, 0.04)) + 0.3 * math.exp(-step / 120), 0.79)
-        norm.append(step, 0.24 if step in (760, 1240) else clipped)
+        size = min(abs(noise.gauss(0.24, 0.04)) + 0.3 * math.exp(-step / 120), 0.49)
+        norm.append(step, {2: 0.80, 760: 0.24, 1240: 0.24}.get(step, 0.52 if step % 17 == 0 else size))
     state.loss, state.lr, state.grad_norm = loss, rate, norm
 
 
