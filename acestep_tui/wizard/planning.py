@@ -69,8 +69,8 @@ def planned(draft: Draft, facts: WizardFacts) -> PlanView | None:
 
 
 def num_clips(facts: WizardFacts) -> int:
-    """Pieces that are trained; 0 before the songs are known."""
-    return len(facts.data.clip_s) if facts.data is not None else 0
+    """Songs that are trained, those kept aside not counted; 0 before they are known."""
+    return facts.data.num_trained if facts.data is not None else 0
 
 
 def clips_per_step(draft: Draft) -> int:

@@ -170,6 +170,15 @@ class SongTable:
         )
         return self.with_rows(rows)
 
+    def with_problems(self, extra: Mapping[tuple[str, str], Sequence[Problem]]) -> SongTable:
+        """What was found after the scan (silence, clipping, duplicates) put in, by data set and name."""
+        rows = []
+        for row in self.rows:
+            known = {one.code for one in row.problems}
+            new = [one for one in extra.get((row.backend_id, row.name), ()) if one.code not in known]
+            rows.append(replace(row, problems=(*row.problems, *new)) if new else row)
+        return self.with_rows(rows)
+
     # -- rows --
 
     def show(self, row: SongRow) -> ShownRow:

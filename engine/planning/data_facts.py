@@ -46,11 +46,13 @@ def data_facts(
     uses = song_uses(songs, config, audio)
     clips = [use.length_s for use in uses if use is not None for _ in range(use.num_pieces)]
     used = [song for song, use in zip(songs, uses, strict=True) if use is not None]
+    aside = num_held_out(config, len(used))
     return DataFacts(
         clip_s=tuple(clips),
         bucket_s=tuple(sorted(set(clips))),
         num_captions=len({caption for song in used for caption in song.captions}),
-        num_held_out=num_held_out(config, len(used)),
+        num_held_out=aside,
+        num_songs=len(used) - aside,
         num_cached=min(num_cached, len(clips)),
     )
 

@@ -29,6 +29,7 @@ class DataFacts:
         num_captions: Different captions that are encoded.
         num_held_out: Songs kept aside.
         num_cached: Clips that are prepared already.
+        num_songs: Songs that are trained, those kept aside not counted; 0 = as many as clips.
     """
 
     clip_s: tuple[float, ...]
@@ -36,6 +37,12 @@ class DataFacts:
     num_captions: int
     num_held_out: int = 0
     num_cached: int = 0
+    num_songs: int = 0
+
+    @property
+    def num_trained(self) -> int:
+        """Songs of one pass: of a song in pieces, one piece is drawn each time."""
+        return self.num_songs or len(self.clip_s)
 
     @property
     def longest_s(self) -> float:

@@ -28,7 +28,7 @@ def make_plan(
     Returns:
         The fields of the `plan` event; ``parts`` breaks memory (bytes), disk (bytes) and time (seconds) down.
     """
-    steps_per_epoch = num_steps_per_epoch(config, len(data.clip_s))
+    steps_per_epoch = num_steps_per_epoch(config, data.num_trained)
     num_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
     left = max(0, num_steps - start_step)
     memory = estimate_memory(config, data=data, sizes=sizes, kind=device.kind)
@@ -63,7 +63,7 @@ def make_plan(
     }
 
 
-def num_steps_per_epoch(config: Config, num_clips: int) -> int:
-    """Optimizer steps of one pass over the clips, at least one; buckets' last batches are not known here."""
-    clips_per_step: int = config.train_batch_size * config.gradient_accumulation_steps
-    return max(1, math.ceil(num_clips / clips_per_step))
+def num_steps_per_epoch(config: Config, num_songs: int) -> int:
+    """Optimizer steps of one pass over the songs, at least one; buckets' last batches are not known here."""
+    songs_per_step: int = config.train_batch_size * config.gradient_accumulation_steps
+    return max(1, math.ceil(num_songs / songs_per_step))

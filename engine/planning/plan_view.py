@@ -121,7 +121,7 @@ def plan_for(
     memory = _memory(config, device=device, sizes=sizes, data=data)
     num_steps = config.max_train_steps
     if not num_steps:
-        num_steps = config.num_train_epochs * (num_steps_per_epoch(config, len(data.clip_s)) if data is not None else 0)
+        num_steps = config.num_train_epochs * (num_steps_per_epoch(config, data.num_trained) if data is not None else 0)
     disk = _disk(config, machine=machine, sizes=sizes, data=data, num_steps=num_steps, download_bytes=download_bytes)
     seconds, step_s = _seconds(config, machine=machine, device=device, sizes=sizes, data=data, num_steps=num_steps)
     return PlanView(
@@ -130,7 +130,7 @@ def plan_for(
         seconds=seconds,
         step_s=step_s,
         num_steps=num_steps,
-        num_epochs=num_steps / num_steps_per_epoch(config, len(data.clip_s)) if data is not None else None,
+        num_epochs=num_steps / num_steps_per_epoch(config, data.num_trained) if data is not None else None,
         verdict=worst(memory.verdict, disk.verdict),
     )
 

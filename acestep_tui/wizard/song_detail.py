@@ -1,0 +1,229 @@
+"""One song in full: what the model will hear and read of it, how it is used, what is good to know."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from acestep_tui import format as fmt
+from acestep_tui.wizard.song_text import CaptionText, LyricsText, language_name, read_caption, read_lyrics_text
+from acestep_tui.wizard.songs import SongRow
+from engine.contract.backends import LocalBackend
+from engine.contract.config import Config
+from engine.dataset.captions import caption_file
+from engine.dataset.report import Problem, Song
+from engine.dataset.sound_facts import SoundFacts
+from engine.planning.data_facts import SongUse, num_held_out, song_uses
+from engine.planning.disk import audio_entry_bytes
+
+CLIPPED_SHARE = 0.01
+"""From this share of samples at full scale on a song is said to clip."""
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SongDetail:
+    """Everything but the sound, which takes longer (`engine.dataset.sound_facts.listen`).
+
+    Attributes:
+        row: The file.
+        caption: Its first caption with its tokens.
+        caption_source: Where it stands: ``11 夜の港.txt, 1 of 3 captions; one is drawn each time``.
+        lyrics: Its lines.
+        use: How it is trained; None when it is not.
+        group: ``songs of 3:33 (2 songs)``; empty when it is not trained.
+        prepared_bytes: Its size once prepared.
+        heard: How often it is heard in the run; None before that is known.
+    """
+
+    row: SongRow
+    caption: CaptionText
+    caption_source: str
+    lyrics: LyricsText
+    use: SongUse | None = None
+    group: str = ""
+    prepared_bytes: int = 0
+    heard: int | None = None
+
+    @property
+    def length_words(self) -> str:
+        """``3:36, trained whole``, ``4:10, cut at 4:00``, ``3:36, in 3 pieces of 60 s``."""
+        song = self.row.song
+        if song is None:
+            return fmt.UNKNOWN
+        length = fmt.song_length(song.duration_s)
+        if self.use is None:
+            return f"{length}, left out"
+        if self.use.num_pieces > 1:
+            return f"{length}, in {self.use.num_pieces} pieces of {fmt.duration(self.use.length_s)}"
+        # Grouping takes a little off the end; that is no cut that anybody would hear of.
+        if self.use.length_s >= 0.9 * song.duration_s:
+            return f"{length}, trained whole" if song.duration_s <= 240 else f"{length}, cut at {_cut(self.use)}"
+        return f"{length}, cut at {_cut(self.use)}"
+
+    def notes(self) -> list[tuple[str, str]]:
+        """What is good to know, each with ``ready`` or ``warning``."""
+        said: list[tuple[str, str]] = []
+        if self.caption.cut_at is not None:
+            said.append(("warning", f"The caption is cut after {self.caption.max_tokens} tokens."))
+        said += [("warning", f"{problem[:1].upper()}{problem[1:]}.") for problem in self.lyrics.problems]
+        unknown, total = self.lyrics.num_unknown, self.lyrics.num_tokens
+        if unknown:
+            said.append(("warning", f"{unknown:,} of {total:,} tokens are signs the model does not know."))
+        return said + self._language_notes()
+
+    def _language_notes(self) -> list[tuple[str, str]]:
+        said: list[tuple[str, str]] = []
+        # Short lines are often taken for another language; only most of them together tell one that has no token.
+        foreign = Counter((line.detected, line.language) for line in self.lyrics.lines if line.detected)
+        for (detected, language), number in foreign.most_common(1):
+            if number > self.lyrics.num_sung / 2:
+                read_as = language_name(language)
+                said.append(
+                    ("ready", f"The model has no {language_name(detected)} of its own and reads it as {read_as}.")
+                )
+        main = self.lyrics.language
+        others = [
+            (number, line.language)
+            for number, line in enumerate((one for one in self.lyrics.lines if one.text and not one.is_tag), start=1)
+            if line.language and line.language != main
+        ]
+        if others:
+            number, language = others[0]
+            which = f"Line {number} is {language_name(language)} among {language_name(main)}."
+            if len(others) > 1:
+                which = f"{len(others):,} lines are not {language_name(main)}."
+            said.append(("ready", f"{which} That is fine: every line is read in its own language."))
+        return said
+
+
+def song_detail(
+    row: SongRow,
+    *,
+    songs: Sequence[Song],
+    config: Config,
+    backends: Sequence[LocalBackend] = (),
+    model_path: Path | None = None,
+    num_steps: int | None = None,
+) -> SongDetail:
+    """Read one song in full. For a thread: tokenizers are loaded once, a line takes a millisecond.
+
+    Args:
+        row: The file.
+        songs: All songs that are trained (`SongTable.usable`), for its group and how often it is heard.
+        config: Of the draft.
+        backends: Of the scan.
+        model_path: The model's folder; None while it is not here.
+        num_steps: Steps of the run; None while they are not known.
+    """
+    backend = next((one for one in backends if one.id == row.backend_id), None)
+    caption = read_caption(row.caption, model_path=model_path, max_tokens=config.tokenizer_max_length)
+    lyrics = read_lyrics_text(row.song.lyrics if row.song else None, detection=config.lyrics_language_detection)
+    audio = {one.id: one.audio for one in backends}
+    uses = song_uses(songs, config, audio)
+    place = next((index for index, song in enumerate(songs) if row.song is not None and _is_same(song, row.song)), None)
+    use = uses[place] if place is not None else None
+    return SongDetail(
+        row=row,
+        caption=caption,
+        caption_source=_caption_source(row, backend),
+        lyrics=lyrics,
+        use=use,
+        group=_group(use, uses),
+        prepared_bytes=audio_entry_bytes(use.length_s) * use.num_pieces if use is not None else 0,
+        heard=_heard(config, uses, num_steps),
+    )
+
+
+def sound_problems(name: str, sound: SoundFacts) -> list[Problem]:
+    """What listening to a song found that its header does not tell."""
+    if sound.is_silent:
+        return [Problem(name, "warning", "silent", "silent")]
+    if sound.clipped_share >= CLIPPED_SHARE:
+        return [Problem(name, "warning", "clipped", f"clips {100 * sound.clipped_share:.1f} %")]
+    return []
+
+
+def find_duplicates(rows: Sequence[SongRow], *, should_stop: Callable[[], bool]) -> dict[tuple[str, str], str]:
+    """Files with the very same content as an earlier one, by data set and name, with the earlier one's name.
+
+    Only files of equal length and size are read. For a thread; what is found so far is returned when stopped.
+    """
+    alike: dict[tuple[int, int], list[SongRow]] = {}
+    for row in rows:
+        if row.song is not None:
+            alike.setdefault((row.song.num_samples, row.song.size_bytes), []).append(row)
+    found: dict[tuple[str, str], str] = {}
+    for group in alike.values():
+        first: dict[str, str] = {}
+        for row in group if len(group) > 1 else ():
+            if should_stop():
+                return found
+            digest = _digest(row.song) if row.song is not None else ""
+            if digest and digest in first:
+                found[row.backend_id, row.name] = first[digest]
+            elif digest:
+                first[digest] = row.name
+    return found
+
+
+def duplicate_problems(duplicates: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], tuple[Problem, ...]]:
+    """The same as problems of rows."""
+    return {
+        key: (Problem(key[1], "warning", "duplicate", f"the same as {other.rpartition('/')[2]}"),)
+        for key, other in duplicates.items()
+    }
+
+
+def _digest(song: Song) -> str:
+    """Hash of a file's content; empty when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with song.path.open("rb") as file:
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def _caption_source(row: SongRow, backend: LocalBackend | None) -> str:
+    song = row.song
+    if song is None:
+        return ""
+    strategy = backend.caption_strategy if backend is not None else "textfile"
+    source = {
+        "textfile": caption_file(song.path).name,
+        "filename": "from the file's name",
+        "instanceprompt": "one caption for all songs",
+    }[strategy]
+    number = len(song.captions)
+    return source if number < 2 else f"{source}, 1 of {number} captions; one is drawn each time"
+
+
+def _group(use: SongUse | None, uses: Sequence[SongUse | None]) -> str:
+    if use is None:
+        return ""
+    number = sum(other is not None and other.length_s == use.length_s for other in uses)
+    return f"songs of {fmt.clip_length(use.length_s)} ({fmt.plural(number, 'song')})"
+
+
+def _heard(config: Config, uses: Sequence[SongUse | None], num_steps: int | None) -> int | None:
+    used = sum(use is not None for use in uses)
+    trained = used - num_held_out(config, used)
+    if not num_steps or trained <= 0:
+        return None
+    per_step: int = config.train_batch_size * config.gradient_accumulation_steps
+    return round(num_steps * per_step / trained)
+
+
+def _is_same(one: Song, other: Song) -> bool:
+    return (one.backend_id, one.relative_path) == (other.backend_id, other.relative_path)
+
+
+def _cut(use: SongUse) -> str:
+    return fmt.song_length(use.length_s)
