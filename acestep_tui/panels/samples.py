@@ -118,8 +118,10 @@ def empty(state: RunState, now: float) -> str:
         return "No test clip yet. n makes one now." if state.phase == "train" else "No test clip yet."
     first = f"First test clip at step {fmt.count(step)}"
     pace_s = state.pace_s
-    if state.phase != "train" or state.step is None or not pace_s or state.is_measuring or state.paused:
+    if state.phase != "train":
         return f"{first}."
+    if not pace_s or state.is_measuring or state.paused:
+        return f"{first}. n makes one now."
     spent_s = max(now - state.step_t, 0.0) if state.step_t is not None else 0.0
     left_s = max((step - state.step_now) * pace_s - spent_s, 0.0)
     return f"{first}, in about {fmt.duration(left_s)}. n makes one now."

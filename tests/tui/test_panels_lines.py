@@ -280,7 +280,7 @@ def test_before_the_first_clip_it_says_when_it_comes():
     ]
     assert "5 min" in body(state, "5", now=(state.last_t or 0.0) + 25)[0]
     state.paused = True
-    assert body(state, "5") == ["First test clip at step 250."]
+    assert body(state, "5") == ["First test clip at step 250. n makes one now."]
 
 
 def test_a_run_without_a_test_song_says_so():

@@ -240,6 +240,15 @@ async def test_in_ascii_the_samples_page_has_no_other_sign(tmp_path, folder):
         assert all(ord(sign) < 128 for sign in on_screen(app).replace("\n", "")), on_screen(app)
 
 
+async def test_without_colour_the_cursor_and_the_words_carry_it(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    app, page = samples_app(tmp_path, folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(page._pictures) == 2)
+        text = on_screen(app)
+        assert "❯A  1,000" in text and "5 Samples ━━" in text and "▲ clips 0.3 %" in text
+
+
 # -- save points --
 
 
