@@ -164,11 +164,14 @@ def _write_result(
     log.end()
     if isinstance(event, events.ValidationLoss):
         best = state.best
-        is_best = best is not None and best.step == event.step and len(state.heldout) > 1
-        log.add(t, "✓", f"held-out loss {fmt.loss(event.loss)}{', best so far' if is_best else ''}", "good")
+        text = f"held-out loss {fmt.loss(event.loss)}"
+        if event.base_loss is not None:
+            text += f" with the LoRA, {fmt.loss(event.base_loss)} without"
+        elif best is not None and best.step == event.step and len(state.heldout) > 1:
+            text += ", best so far"
+        log.add(t, "✓", text, "good")
         if state.is_overfitting and best is not None:
-            text = f"held-out loss was lowest at step {fmt.count(best.step)} and rises since"
-            log.add(t, "▲", text, "warning")
+            log.add(t, "▲", f"held-out loss was lowest at step {fmt.count(best.step)} and rises since", "warning")
     elif isinstance(event, events.SampleSaved):
         name = PurePath(event.path).name
         text = f"test clip {name}, {_clip_length(event.seconds)}"
@@ -201,7 +204,7 @@ def _write_fact(state: RunState, event: events.Event, t: float) -> None:
         case events.FileProblem() if event.code != "no_lyrics":
             is_error = event.severity == "error"
             log.add(t, "✗" if is_error else "▲", f"{event.file}: {event.reason}", "error" if is_error else "warning")
-        case events.CacheProgress() if event.part == "sound" or (not event.part and event.audio_s > 0):
+        case events.CacheProgress() if state.prepared.part_of(event) == "sound":
             log.chat(t, "✓", event.file, "good")
         case events.ModelLoaded() if event.summary:
             log.add(t, " ", event.summary)
@@ -221,7 +224,8 @@ def _write_fact(state: RunState, event: events.Event, t: float) -> None:
 def _write_outcome(state: RunState, event: events.AdapterExported | events.Proofs, t: float) -> None:
     if isinstance(event, events.AdapterExported):
         is_good = event.verified
-        text = f"exported {PurePath(event.path).name}, {file_size(event.bytes)}"
+        path = PurePath(event.path)
+        text = f"exported {path.parent.name if path.suffix else path.name}"
         text += "" if is_good else ": it does not read back the same"
     else:
         results = (event.works, event.loads, event.is_yours, event.resumes)

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from operator import ge, gt
 from pathlib import Path
 
@@ -102,6 +103,7 @@ class _Loader:
         self._tail = tail
         # The newest steps and the newest hardware reading are made into events only where somebody looks at them.
         self._recent: deque[bytes] = deque(maxlen=RECENT_STEPS)
+        self._unshown = b""
         self._reading = b""
 
     def take(self, chunk: bytes) -> None:
@@ -124,11 +126,19 @@ class _Loader:
             if isinstance(record.event, events.Hardware):
                 fold.fold_hardware(state, record.event, record.t)
             self._reading = b""
+        self._show_newest()
         for record in map(_decoded, self._recent):
             if isinstance(record.event, events.Step):
                 state.recent.append(record.event)
-                fold.show_step(state, record.event, record.t)
         self._recent.clear()
+
+    def _show_newest(self) -> None:
+        """Make the newest step the state's, once: what comes after it may change what it said."""
+        if self._unshown:
+            newest = _decoded(self._unshown)
+            if isinstance(newest.event, events.Step):
+                fold.show_step(self._state, newest.event, newest.t)
+            self._unshown = b""
 
     def _fold_line(self, line: bytes) -> None:
         record = self._tail.read_line(line.decode("utf-8", errors="replace"))
@@ -136,10 +146,8 @@ class _Loader:
             return
         if record.kind in (events.RunStarted.kind, events.Step.kind):
             self.settle()  # the one begins the list of newest steps anew, the other is the next in it
-        elif self._recent:
-            newest = _decoded(self._recent[-1])
-            if isinstance(newest.event, events.Step):
-                fold.show_step(self._state, newest.event, newest.t)
+        else:
+            self._show_newest()
         self._state.fold(record)
 
     def _fold_gathered(self, gathered: list[re.Match[bytes]]) -> None:
@@ -161,8 +169,10 @@ class _Loader:
             fold.fold_highest(self._state, b"".join(readings))
         if numbers.steps:
             self._fold_steps(numbers)
-            newest = [found[0] for found in gathered[-4 * RECENT_STEPS :] if found.lastindex == _IS_STEP]
-            self._recent.extend(newest[-RECENT_STEPS:])
+            newest_first = (found[0] for found in reversed(gathered) if found.lastindex == _IS_STEP)
+            newest = list(islice(newest_first, RECENT_STEPS))[::-1]
+            self._recent.extend(newest)
+            self._unshown = newest[-1]
         self._state.last_seq, self._state.last_t = numbers.last_seq, numbers.last_t
         self._state.last_kind = _decoded(gathered[-1][0]).kind
 

@@ -36,6 +36,7 @@ class Preparation:
     total: int = 0
     num_there: int | None = None
     started_t: float | None = None
+    tells_parts: bool = False
     _recent: deque[tuple[float, str, float, int]] = field(default_factory=deque)
 
     def begin(self, t: float) -> None:
@@ -48,8 +49,8 @@ class Preparation:
             # An event of no file says where it begins; older runs begin with the first entry that they made.
             self.num_there = max(event.done - 1, 0) if event.file else event.done
         self.done, self.total = event.done, event.total
-        # Runs of before the parts were told: sound has a length, captions have none and no song's name.
-        part = event.part or ("sound" if event.audio_s > 0 else "")
+        self.tells_parts |= bool(event.part) or (not event.file and not self._recent)
+        part = self.part_of(event)
         if part:
             song = self.songs.setdefault(event.file, PreparedSong(event.file))
             song.parts.add(part)
@@ -61,6 +62,11 @@ class Preparation:
         self._recent.append((t, part, event.audio_s, event.done))
         while self._recent and self._recent[0][0] < t - _WINDOW_S:
             self._recent.popleft()
+
+    def part_of(self, event: CacheProgress) -> str:
+        """What became ready; empty when it is nothing of a song (another piece of it, a song left out)."""
+        # Runs of before the parts were told: sound has a length, captions have none and no song's name.
+        return event.part or ("sound" if event.audio_s > 0 and not self.tells_parts else "")
 
     def pace(self, part: str = "sound") -> float | None:
         """Seconds of sound made ready per second of late, for one part; None while that cannot be told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from acestep_tui.runs.state import RunState
@@ -67,7 +68,7 @@ def test_scan_and_preparing() -> None:
         events.PhaseEnded(phase="scan", seconds=1.0, summary="24 songs"),
         events.CacheProgress(done=1, total=3, file="07 Low Sun.flac", part="sound", audio_s=210.0),
         events.CacheProgress(done=2, total=3, file="07 Low Sun.flac", part="captions"),
-        events.CacheProgress(done=3, total=3, file="08.flac", audio_s=100.0),
+        events.CacheProgress(done=3, total=3, file="08.flac", part="sound"),
     )
     assert log_of(state) == [
         "● started on RTX 4070",
@@ -108,17 +109,21 @@ def test_overfitting_a_loss_that_is_no_number_and_a_pause() -> None:
 
 def test_the_end_and_its_proofs() -> None:
     exported = events.AdapterExported(
-        path="export/demo/x.safetensors", format="universal", bytes=2**20, max_relative_error=0.0, verified=True
+        path="export/night-ferry/x.safetensors", format="universal", bytes=2**20, max_relative_error=0.0, verified=True
     )
     state = told(
         events.PhaseStarted(phase="train"),
+        events.ValidationLoss(step=2000, loss=0.4312, num_songs=1, base_loss=0.6402),
         exported,
+        dataclasses.replace(exported, path="export/night-ferry", format="checkpoint"),
         events.Proofs(works=True, loads=True, resumes=True),
         events.Proofs(works=False, loads=True),
         events.RunEnded(outcome="finished", exit_code=0, seconds=3480.0),
     )
     assert log_of(state) == [
-        "✓ exported x.safetensors, 1 MB",
+        "✓ held-out loss 0.4312 with the LoRA, 0.6402 without",
+        "✓ exported night-ferry",
+        "✓ exported night-ferry",
         "✓ proofs passed: 3 of 3",
         "✗ proofs passed: 1 of 2",
         "✓ finished in 58 min",

@@ -136,6 +136,17 @@ def test_preparing_as_older_versions_told_it() -> None:
     assert list(state.prepared.songs) == ["a.flac"], "a caption is no song"
 
 
+def test_a_piece_or_a_song_left_out_is_no_part_of_a_row() -> None:
+    told = [
+        events.CacheProgress(done=0, total=3, file=""),
+        events.CacheProgress(done=1, total=3, file="a.flac", audio_s=200.0),
+        events.CacheProgress(done=2, total=3, file="b.flac", audio_s=200.0, part="sound", bytes=5),
+    ]
+    state = fold_all(records(started(), events.PhaseStarted(phase="cache"), *told))
+    assert list(state.prepared.songs) == ["b.flac"]
+    assert [entry.text for entry in state.log.newest(9) if entry.glyph == "✓"] == ["b.flac"]
+
+
 def test_pace_split_and_best() -> None:
     state = fold_all(records(started(), *(step(number) for number in range(1, 60)), heldout(50, 0.4), heldout(55, 0.5)))
     assert state.pace_s == pytest.approx(1.48)
