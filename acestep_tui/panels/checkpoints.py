@@ -100,7 +100,7 @@ def _row(point: SavePoint, width: int, *, has_ended: bool, is_newest: bool = Fal
 
 def list_heading(width: int) -> Content:
     """The names of the columns on the page of save points."""
-    return fit(("      Step   Held-out                Size   Saved", MUTED), width)
+    return fit((f"{'Step':>10}{'Held-out':>11}{'Size':>17}   Saved", MUTED), width)
 
 
 def list_row(point: SavePoint, width: int, *, note: Part, is_selected: bool, now: float) -> Content:
