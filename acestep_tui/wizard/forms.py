@@ -65,8 +65,8 @@ def parse(setting: Setting, text: str, values: Mapping[str, Any] | None = None) 
     for choice in choices(setting, values) or _worded(setting, values):
         if typed.casefold() == choice.word.casefold():
             return Parsed(choice.value)
-    if setting.nullable and typed.casefold() in _NONE_WORDS:
-        return Parsed(None)
+    if typed.casefold() in _NONE_WORDS and (setting.nullable or setting.type == "list"):
+        return Parsed(None if setting.nullable else ())
     raw: Any = typed
     if setting.type == "bool" and typed.casefold() in (*_YES, *_NO):
         raw = typed.casefold() in _YES
@@ -97,7 +97,7 @@ def show(setting: Setting, value: Any, values: Mapping[str, Any] | None = None) 
     word = dict(setting.value_words).get(_name(value))
     if word is not None:
         return _filled(word, values)
-    if value is None:
+    if value is None or value == ():
         return NONE_WORD
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -183,17 +183,17 @@ def _worded(setting: Setting, values: Mapping[str, Any] | None) -> tuple[Choice,
 
 def _number_text(setting: Setting, typed: str) -> str:
     """A number without what people write around it: thousands, the unit, minutes and seconds."""
+    unit = setting.unit
+    if unit and unit != "s" and typed.casefold().endswith(unit):
+        typed = typed[: -len(unit)].strip()
     if _THOUSANDS.fullmatch(typed):
         typed = re.sub(r"[,  _]", "", typed)
-    if setting.unit == "s":
+    if unit == "s":
         if clock := _CLOCK.fullmatch(typed):
             return f"{int(clock[1]) * 60 + float(clock[2]):.10g}"
         duration = _DURATION.fullmatch(typed)
         if duration and (duration[1] or duration[2]):
             return f"{float(duration[1] or 0) * 60 + float(duration[2] or 0):.10g}"
-    unit = setting.unit
-    if unit and typed.casefold().endswith(unit):
-        typed = typed[: -len(unit)].strip()
     # "2e3" is a whole number to people.
     if setting.type == "int" and re.fullmatch(r"[+-]?\d+(\.\d+)?[eE][+-]?\d{1,2}", typed) and float(typed).is_integer():
         return str(int(float(typed)))

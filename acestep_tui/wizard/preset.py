@@ -157,7 +157,7 @@ def _absolute_entry(entry: Any, base_dir: Path) -> Any:
     changed = {
         key: os.path.normpath(base_dir / Path(value).expanduser())
         for key, value in entry.items()
-        if key in _PATH_KEYS and isinstance(value, str) and value and not value.startswith(("demo:", "{", "cache/"))
+        if key in _PATH_KEYS and isinstance(value, str) and value and not value.startswith(("demo:", "{"))
     }
     return {**entry, **changed}
 
