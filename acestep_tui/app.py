@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.notifications import Notification
 from textual.screen import Screen
+from textual.widgets._toast import Toast
 
 from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
@@ -79,6 +80,8 @@ class AceStepApp(App[list[str]]):
             self.register_theme(theme)
         self.settings.on_change = self.apply_setting
         self._lasting: list[Notification] = []
+        self._folded: Notification | None = None
+        self._num_folded = 0
 
     # -- looks --
 
@@ -137,12 +140,28 @@ class AceStepApp(App[list[str]]):
         glyph, severity, seconds = _TOASTS[kind]
         message = paint.text(f"{glyph} {lines[0]}").plain + "".join(f"\n{paint.text(line).plain}" for line in lines[1:])
         notification = Notification(message, severity=severity, timeout=seconds or _FOR_EVER_S, markup=False)  # type: ignore[arg-type]
-        self._lasting = [shown for shown in self._lasting if shown in self._notifications]
-        for oldest in self._lasting[: max(0, len(self._lasting) - _TOASTS_AT_ONCE + 1)]:
-            self._unnotify(oldest, refresh=False)
+        self._fold_oldest()
         self._lasting.append(notification)
         self._notifications.add(notification)
         self._refresh_notifications()
+
+    def _fold_oldest(self) -> None:
+        """Make room for one more: at most three are whole, those before become one line that counts them."""
+        self._lasting = [shown for shown in self._lasting if shown in self._notifications]
+        if self._folded is not None and self._folded not in self._notifications:
+            self._folded, self._num_folded = None, 0
+        whole = [shown for shown in self._lasting if shown is not self._folded]
+        for oldest in whole[: max(0, len(whole) - _TOASTS_AT_ONCE + 1)]:
+            self._num_folded += 1
+            if self._folded is None:
+                self._folded = oldest
+            else:
+                self._unnotify(oldest, refresh=False)
+        if self._folded is not None:
+            where = " in 7" if "monitor" in getattr(self.screen, "scopes", ()) else ""
+            self._folded.message = f"{self._num_folded} more{where}"
+            for toast in self.screen.query(Toast):
+                toast.refresh(layout=True)
 
     def on_key(self) -> None:
         """Errors stay until a key is pressed."""
