@@ -131,7 +131,7 @@ def odd(seed: int) -> str:
             case 2:
                 found.insert(place, draw.choice(ODD_LINES))
             case 3:
-                found[place] = found[place][: draw.randrange(len(found[place]))]
+                found[place] = found[place][: draw.randrange(len(found[place]) + 1)]
         if not found:
             return ""
     return "\n".join(found) + "\n"
