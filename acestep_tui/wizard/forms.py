@@ -132,6 +132,8 @@ def step_value(setting: Setting, value: Any, direction: int) -> Any:
     if not isinstance(value, (int, float)):
         return _first_number(setting)
     wanted = _stepped(setting, float(value), direction)
+    if wanted == value:
+        return value
     stepped = round(wanted) if setting.type == "int" else float(f"{wanted:.10g}")
     clamped = _clamped(setting, stepped)
     return clamped if not accept(setting, clamped).error else value
