@@ -152,6 +152,11 @@ class WizardScreen(HouseScreen):
         """The page that is up."""
         return self._steps[self.draft.step]
 
+    @property
+    def _is_up(self) -> bool:
+        """Whether the page of the draft is there yet."""
+        return self.draft.step in self._steps
+
     async def _step(self, key: WizardStep) -> Step:
         """The page of a key, made when it is first needed."""
         if key not in self._steps:
@@ -199,7 +204,7 @@ class WizardScreen(HouseScreen):
 
     async def action_next(self) -> None:
         """The next page, or to what keeps from it; on the last one, start."""
-        if not self._steps:
+        if not self._is_up:
             return
         if self._more is not None:
             await self._close_more()
@@ -221,16 +226,16 @@ class WizardScreen(HouseScreen):
             self.step.focus_first()
             return
         place = STEP_IDS.index(self.draft.step)
-        if self._steps and self.step.take_back():
+        if self._is_up and self.step.take_back():
             return
-        if place and self._steps:
+        if place and self._is_up:
             await self._go_to(STEP_IDS[place - 1])
         else:
             self.house.open_home()
 
     async def action_more(self) -> None:
         """All other settings of this page, in its place."""
-        if not self._steps:
+        if not self._is_up:
             return
         if self._more is not None:
             await self._close_more()
@@ -275,12 +280,12 @@ class WizardScreen(HouseScreen):
         """Only what the page answers."""
         del parameters
         if action in ("browse", "rescan"):
-            return bool(self._steps) and self._more is None and action in self.step.answers
+            return self._is_up and self._more is None and action in self.step.answers
         return True
 
     def footer_word(self, command: Command) -> str:
         """Start on the last page; a page may shorten a word or leave it out."""
-        if not self._steps or command.scope == "app":
+        if not self._is_up or command.scope == "app":
             return command.word
         said = self.step.footer_word(command) if self._more is None else None
         if said is not None:
