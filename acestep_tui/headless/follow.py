@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 from acestep_tui.headless import streams
 from acestep_tui.headless.interrupts import Interrupts
-from acestep_tui.headless.output import Output
+from acestep_tui.headless.output import Output, PlainOutput
 from acestep_tui.headless.summary import Ending, leaving_lines
 from acestep_tui.runs import control
 from acestep_tui.runs.launch import LaunchGuard, log_tail
 from acestep_tui.runs.liveness import is_locked, judge
+from acestep_tui.runs.load import count_starts, load_state
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import EventTail, Line
 from engine.contract import events
@@ -72,17 +73,27 @@ class Follower:
 
     def read_history(self) -> None:
         """Fold what is already there without showing it: a start of our own shows only its own news."""
-        for line in self.tail.poll():
-            self.state.fold(line.record)
+        self.state, self.tail = load_state(self.run.events_jsonl)
 
     def replay_start(self) -> None:
         """Fold what is there and show the newest start from its beginning: for joining a worker at work."""
-        lines = self.tail.poll()
-        starts = [index for index, line in enumerate(lines) if line.record.kind == events.RunStarted.kind]
-        first = starts[-1] if starts else 0
-        for line in lines[:first]:
-            self.state.fold(line.record)
-        self._take(lines[first:])
+        num_starts = count_starts(self.run.events_jsonl)
+        if isinstance(self.output, PlainOutput):  # a line an event, so each is wanted
+            for line in self.tail.poll():
+                self.state.fold(line.record)
+                self._tell_if_newest(line, num_starts)
+            return
+
+        def show(line: Line, state: RunState) -> None:
+            self.state = state
+            self._tell_if_newest(line, num_starts)
+
+        # On a bar each of many steps would only have moved it.
+        self.state, self.tail = load_state(self.run.events_jsonl, on_line=show)
+
+    def _tell_if_newest(self, line: Line, num_starts: int) -> None:
+        if self.state.num_starts >= num_starts:
+            self._tell(line)
 
     def replay_all(self) -> None:
         """Show everything from the first event on."""
@@ -116,10 +127,13 @@ class Follower:
     def _take(self, lines: Sequence[Line]) -> None:
         for line in lines:
             self.state.fold(line.record)
-            # A newer start on the same folder takes back the end of the one before.
-            if line.record.kind in (events.RunStarted.kind, events.RunEnded.kind):
-                self._ended = self.state.ended is not None
-            self.output.event(line, self.state)
+            self._tell(line)
+
+    def _tell(self, line: Line) -> None:
+        # A newer start on the same folder takes back the end of the one before.
+        if line.record.kind in (events.RunStarted.kind, events.RunEnded.kind):
+            self._ended = self.state.ended is not None
+        self.output.event(line, self.state)
 
     def _is_gone(self) -> bool:
         if self.worker is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from acestep_tui.runs import diary, fold
 from acestep_tui.runs.state import RECENT_STEPS, RunState
-from acestep_tui.runs.tail import EventTail
+from acestep_tui.runs.tail import EventTail, Line
 from engine.contract import events
 from engine.contract.run_dir import RunDir
 
@@ -40,6 +40,8 @@ _LINE = re.compile(
 )  # fmt: skip
 _IS_STEP, _IS_READING = 8, 9
 
+_START = b'"kind":"run_started"'  # quotes inside a text have a backslash, so it is one
+
 _CHUNK_BYTES = 2**20
 
 
@@ -48,6 +50,7 @@ def load_state(
     *,
     on_progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    on_line: Callable[[Line, RunState], None] | None = None,
 ) -> tuple[RunState, EventTail]:
     """The state after all whole lines of an events file, and the tail that goes on from there.
 
@@ -55,12 +58,13 @@ def load_state(
         path: The file; one that is not there is an empty run.
         on_progress: Called now and then with the bytes done and the bytes in all.
         should_stop: Asked now and then; True leaves with what is folded so far.
+        on_line: Called with each event that says something new, already folded: all but the many steps and beats.
 
     Raises:
         OSError: The file is there and cannot be read.
     """
     state, tail = RunState(), EventTail(path)
-    loader = _Loader(state, tail)
+    loader = _Loader(state, tail, on_line)
     for chunk in tail.chunks(_CHUNK_BYTES):
         loader.take(chunk)
         if on_progress is not None:
@@ -81,6 +85,15 @@ def read_state(run: RunDir) -> RunState:
         return RunState()
 
 
+def count_starts(path: Path) -> int:
+    """How often a worker began in this file, at a glance: no line is parsed.
+
+    Raises:
+        OSError: The file is there and cannot be read.
+    """
+    return sum(chunk.count(_START) for chunk in EventTail(path).chunks(_CHUNK_BYTES))
+
+
 @dataclass(slots=True)
 class _Numbers:
     """Lines that follow each other, column by column: the envelopes' last, then the steps among them."""
@@ -98,9 +111,12 @@ class _Numbers:
 class _Loader:
     """Folds chunk after chunk. Steps and beats that follow each other are gathered and folded together."""
 
-    def __init__(self, state: RunState, tail: EventTail) -> None:
+    def __init__(
+        self, state: RunState, tail: EventTail, on_line: Callable[[Line, RunState], None] | None = None
+    ) -> None:
         self._state = state
         self._tail = tail
+        self._on_line = on_line
         # The newest steps and the newest hardware reading are made into events only where somebody looks at them.
         self._recent: deque[bytes] = deque(maxlen=RECENT_STEPS)
         self._unshown = b""
@@ -141,7 +157,8 @@ class _Loader:
             self._unshown = b""
 
     def _fold_line(self, line: bytes) -> None:
-        record = self._tail.read_line(line.decode("utf-8", errors="replace"))
+        raw = line.decode("utf-8", errors="replace").removesuffix("\n")
+        record = self._tail.read_line(raw)
         if record is None:
             return
         if record.kind in (events.RunStarted.kind, events.Step.kind):
@@ -149,6 +166,8 @@ class _Loader:
         else:
             self._show_newest()
         self._state.fold(record)
+        if self._on_line is not None:
+            self._on_line(Line(raw, record), self._state)
 
     def _fold_gathered(self, gathered: list[re.Match[bytes]]) -> None:
         """Fold what was gathered, in one go if nothing about it is unusual, else line by line."""

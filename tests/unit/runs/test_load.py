@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_tui.runs.load import load_state, read_state
+from acestep_tui.runs.load import count_starts, load_state, read_state
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import EventTail
 from engine.contract import events
@@ -168,6 +168,21 @@ def test_progress_is_told_and_it_can_be_left(tmp_path: Path) -> None:
     state, tail = load_state(path, should_stop=lambda: True)
     assert 0 < tail.offset < size
     assert 0 < len(state.loss) < 11_999
+
+
+def test_what_says_something_new_is_told_as_it_is_folded(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(lines(*history()), encoding="utf-8")
+    told: list[tuple[str, int, int]] = []
+    load_state(path, on_line=lambda line, state: told.append((line.record.kind, state.num_starts, state.step_now)))
+    assert count_starts(path) == 2
+    assert told[:3] == [("run_started", 1, 0), ("phase_started", 1, 0), ("validation_loss", 1, 0)]
+    assert ("checkpoint_saved", 1, 80) in told
+    assert told[-1] == ("run_ended", 2, 109)
+    assert {"step", "heartbeat", "hardware"}.isdisjoint(kind for kind, _, _ in told)
+    raws: list[str] = []
+    load_state(path, on_line=lambda line, state: raws.append(line.raw))
+    assert set(raws) <= set(path.read_text(encoding="utf-8").splitlines())
 
 
 def test_no_file_is_an_empty_run_and_no_permission_is_none_in_a_list(tmp_path: Path) -> None:
