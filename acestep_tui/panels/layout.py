@@ -115,7 +115,8 @@ def _wide(body: Body) -> dict[str, Place] | None:
     if body.view is View.FINISHED:
         return _wide_finished(left, right, air, height)
     if body.view.is_broken:
-        return _wide_broken(left, right, air, height, body.trouble)
+        is_failed = body.view is View.FAILED
+        return _wide_broken(left, right, air, height, body.trouble, is_failed=is_failed)
     loss = height - _SAMPLES - _LOG - 2 * air
     if loss < _LEAST_LOSS + 2 or height < _SPEED + _GPU + _DATA + 3 * air + 3:
         return None
@@ -154,13 +155,18 @@ def _wide_finished(left: _Column, right: _Column, air: int, height: int) -> dict
     return {**places, "samples": left.rest(), "log": right.rest()}
 
 
-def _wide_broken(left: _Column, right: _Column, air: int, height: int, trouble: int) -> dict[str, Place] | None:
+def _wide_broken(
+    left: _Column, right: _Column, air: int, height: int, trouble: int, *, is_failed: bool
+) -> dict[str, Place] | None:
     log = 7
     page = max(trouble, 7) + 2 * air
     loss = height - page - log - air
     if loss < _LEAST_LOSS:
         return None
     places = {"trouble": left.take(page, 0), "loss": left.take(loss, air), "log": left.rest()}
+    if is_failed:  # the worker said why: what it had at hand says more than evidence
+        places |= {"gpu": right.take(_GPU, air), "data": right.take(_DATA, air)}
+        return {**places, "saves": right.rest()}
     places |= {"memory": right.take(5, 2 * air), "evidence": right.take(7, 2 * air)}
     right_left = max(places["log"].y - air - right.y, 1)
     return {**places, "saves": right.take(right_left, air), "again": right.rest()}
@@ -171,7 +177,7 @@ def _wide_broken(left: _Column, right: _Column, air: int, height: int, trouble: 
 _PAGES = {View.PREPARING: "prepare", View.FINISHED: "result", View.FAILED: "trouble", View.CRASHED: "trouble"}
 _BESIDE = {
     View.FINISHED: (("plan", 5), ("use", 6)),
-    View.FAILED: (("memory", 5), ("evidence", 7)),
+    View.FAILED: (("gpu", _GPU), ("data", _DATA)),
     View.CRASHED: (("memory", 5), ("evidence", 7)),
 }
 

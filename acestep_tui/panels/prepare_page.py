@@ -96,7 +96,8 @@ def _looking(state: RunState, width: int, height: int) -> list[Content]:
     for problem in reversed(state.problems):
         is_error = problem.severity == "error"
         glyph = ("✗ ", ERROR) if is_error else ("▲ ", WARNING)
-        rows.append(fit(join(glyph, fit(PurePath(problem.file).name, _NAME), (problem.reason, MUTED)), width))
+        row = join(glyph, fit(PurePath(problem.file).name, _NAME), (problem.reason, MUTED))
+        rows += wrap(row, width, indent=_NAME + 2)
     return rows[:height]
 
 

@@ -53,16 +53,24 @@ def _file_rows(state: RunState, width: int, *, has_key: bool) -> list[Content]:
     num_bytes = state.exported.bytes if state.exported is not None else None
     if num_bytes is None and state.folder_facts is not None and state.folder_facts.export is not None:
         num_bytes = state.folder_facts.export.bytes
-    folder = state.folder
-    inside = path.relative_to(folder) if folder is not None and path.is_relative_to(folder) else path
     strength = ", strength 1.0" if not has_key and not is_whole_model(state) else ""
     size = f"  {file_size(num_bytes)}{strength}" if num_bytes is not None else ""
-    name = join((str(inside), BOLD), (size, MUTED))
     key = join(("y", "bold $primary"), (" copy path", MUTED)) if has_key else Content("")
+    room = width - _LABEL - key.cell_length - len(size) - 1
+    folder, inside = _split(path, state.folder, room)
     return [
-        _row("file", f"{shown(folder)}/" if folder is not None and inside != path else "", width),
-        spread(join(" " * _LABEL, name), key, width),
+        _row("file", f"{shown(folder)}/", width),
+        spread(join(" " * _LABEL, (inside, BOLD), (size, MUTED)), key, width),
     ]
+
+
+def _split(path: Path, folder: Path | None, room: int) -> tuple[Path, str]:
+    """A path over two rows: the run's folder and what is inside it; where that is too long, only the last part."""
+    if folder is not None and path.is_relative_to(folder) and path != folder:
+        inside = str(path.relative_to(folder))
+        if len(inside) <= room:
+            return folder, inside
+    return path.parent, path.name
 
 
 def _taken_rows(state: RunState, width: int) -> list[Content]:

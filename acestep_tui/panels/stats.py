@@ -140,7 +140,8 @@ def _preparing(state: RunState, now: float) -> list[tuple[Stat, bool]]:
         disk_total = planned.parts.get("cache_bytes") if planned is not None else None
     left_s, pace = prepared.eta_s(now), prepared.pace()
     speed = join((fmt.UNKNOWN, BOLD)) if pace is None else join((f"{pace:,.0f}", BOLD), (" × real time", MUTED))
-    left = "not known" if is_silent(state) else fmt.duration(left_s)
+    left = fmt.duration(left_s) if left_s is None or left_s >= 1 else "a moment"
+    left = "not known" if is_silent(state) else left
     return [
         (Stat("Done", done), False),
         (Stat("Left", join((left, BOLD))), False),
