@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from acestep_tui.screens.base import HouseScreen
 from acestep_tui.screens.dialog import Choice, Dialog
 from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.paint import BOLD, MUTED, Part, join, text
 from acestep_tui.wizard import forms
 from acestep_tui.wizard.setting_field import SettingField
+
+
+def explain_field(screen: HouseScreen) -> bool:
+    """Open the box for the field that has the focus; False where none has it."""
+    field = screen.focused
+    if not isinstance(field, Field):
+        return False
+
+    def answered(answer: str | None) -> None:
+        if answer == "k":
+            from acestep_tui.screens.help import HelpScreen
+
+            screen.app.push_screen(HelpScreen(screen))
+
+    screen.app.push_screen(field_help(field), answered)
+    return True
 
 
 def field_help(field: Field) -> Dialog:

@@ -19,7 +19,6 @@ from acestep_tui.paths import absolute
 from acestep_tui.screens.base import HouseScreen
 from acestep_tui.screens.wizard_keeping import DraftKept, Keeping
 from acestep_tui.screens.wizard_preset import PresetSaver, read_preset
-from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.paint import BOLD, MUTED, Part, join
 from acestep_tui.wizard.draft import UNNAMED, Draft
 from acestep_tui.wizard.fields import STEP_IDS, STEPS
@@ -300,19 +299,9 @@ class WizardScreen(HouseScreen):
 
     def explain(self) -> bool:
         """F1 in a field: what the field is; False where the focus is elsewhere, so that the page's help opens."""
-        from acestep_tui.screens.field_help import field_help
+        from acestep_tui.screens.field_help import explain_field
 
-        field = self.focused
-        if not isinstance(field, Field):
-            return False
-        self.app.push_screen(field_help(field), self._after_help)
-        return True
-
-    def _after_help(self, answer: str | None) -> None:
-        if answer == "k":
-            from acestep_tui.screens.help import HelpScreen
-
-            self.app.push_screen(HelpScreen(self))
+        return explain_field(self)
 
     def on_step_changed(self, message: Step.Changed) -> None:
         """Another value: plan at once, save soon."""

@@ -173,27 +173,27 @@ async def test_the_pane_stands_beside_from_100_columns_on(tmp_path):
 
 
 @pytest.mark.parametrize("page", ["hardware", "method", "schedule", "review"])
-@pytest.mark.parametrize("size", [(80, 24), (100, 30), (60, 20), (30, 6)])
-async def test_pages_stay_whole_at_every_size(tmp_path, page, size):
+async def test_pages_stay_whole_at_every_size(tmp_path, page):
     app = wizard_app(tmp_path, night_ferry(page))
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot, app)
-        rows = screen_text(app)
-        assert len(rows) == size[1]
-        if size == (30, 6):
-            assert [row for row in rows if row] == [rows[0]]
-            assert "step" in rows[0]
-            return
         step = screen.step
-        assert step.max_scroll_x == 0
-        if size == (80, 24):
-            assert step.max_scroll_y == 0
-            assert not any("…" in row.replace("runs/…", "").replace("▾", "") for row in rows[3:-1])
-        elif step.max_scroll_y:
+        assert (step.max_scroll_x, step.max_scroll_y) == (0, 0)
+        cut = [row for row in screen_text(app)[3:-1] if "…" in row.replace("runs/…", "")]
+        assert not cut
+        for size in ((100, 30), (60, 20)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: len(screen_text(app)) == size[1])
+            await pilot.pause()
+            assert step.max_scroll_x == 0
+        if step.max_scroll_y:
             step.scroll_home(animate=False)
             await until(pilot, lambda: "of 6" in screen_text(app)[2])
             step.scroll_end(animate=False)
             await until(pilot, lambda: "of 6" not in screen_text(app)[2])
+        await pilot.resize_terminal(30, 6)
+        await until(pilot, lambda: len(screen_text(app)) == 6 and not any(screen_text(app)[1:]))
+        assert "step" in screen_text(app)[0]
 
 
 async def test_ascii_and_no_colour(tmp_path, monkeypatch):
@@ -275,7 +275,7 @@ async def test_a_configuration_opens_at_the_review(tmp_path):
         await ready(pilot, app)
         screen = await opened(app, pilot, path)
         await until(pilot, lambda: screen.draft.step == "review" and "500 steps" in row_with(app, " Schedule   "))
-        assert "rank 32" in row_with(app, "Method")
+        assert "rank 32" in row_with(app, " Method   ")
         assert row_with(app, "Name").split()[1] == "mine"
 
 
