@@ -72,7 +72,7 @@ def _report_bug(error: Exception) -> int:
 
 def _dispatch(arguments: list[str], worker_command: Sequence[str] | None) -> int:
     if not arguments:
-        return _open_app() if streams.is_screen() else _help([], None)
+        return _open_app() if streams.can_open_screens() else _help([], None)
     if {"--help", "-h"} & set(arguments):
         return _help(arguments, None)
     if arguments[0] in ("--version", "-V"):
@@ -167,7 +167,7 @@ def _attach(arguments: Sequence[str], worker_command: Sequence[str] | None) -> i
 
     options, rest = take_options(arguments, ATTACH_OPTIONS)
     wanted = _one_run(rest)
-    if streams.is_screen() and not (options.plain or options.json or options.once):
+    if streams.can_open_screens() and not (options.plain or options.json or options.once):
         from acestep_tui.runs.registry import find_run
 
         return _open_app(find_run(wanted), is_readonly=options.readonly)

@@ -26,8 +26,8 @@ def has_symbols(stream: TextIO) -> bool:
     return True
 
 
-def is_screen() -> bool:
-    """Whether a screen can be opened here: somebody types and looks, on a terminal that can move its cursor."""
+def can_open_screens() -> bool:
+    """Whether the app can be opened here: somebody types and looks, on a terminal that can move its cursor."""
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 

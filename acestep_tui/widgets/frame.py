@@ -99,7 +99,7 @@ class Footer(Lines):
         """Commands bound and enabled now, in the table's order, each with its key and action."""
         found: dict[str, tuple[Command, str, str]] = {}
         for active in self.screen.active_bindings.values():
-            command = self._named(by_id(active.binding.id or ""))
+            command = self._named(by_id(active.binding.id or ""), active.node)
             if command is not None and active.enabled and command.id not in found:
                 changed = self.app._keymap.get(command.id)
                 key = shown_key(changed.partition(",")[0]) if changed else command.key_shown
@@ -107,11 +107,11 @@ class Footer(Lines):
                 found[command.id] = (command, key, f"{namespace}{active.binding.action}")
         return sorted(found.values(), key=lambda item: _ORDER[item[0].id])
 
-    def _named(self, command: Command | None) -> Command | None:
-        """Enter on a list is called what the screen calls it."""
+    def _named(self, command: Command | None, node: object) -> Command | None:
+        """Enter on a list is called what the list itself, or the screen, calls it."""
         if command is None or command.id != "rows.choose":
             return command
-        scopes: tuple[str, ...] = getattr(self.screen, "scopes", ())
+        scopes: tuple[str, ...] = (*getattr(node, "scopes", ()), *getattr(self.screen, "scopes", ()))
         return next((named for scope in scopes if (named := by_id(f"{scope}.choose")) is not None), command)
 
     def _word(self, command: Command, *, is_wide: bool) -> str:
