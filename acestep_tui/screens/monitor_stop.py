@@ -32,7 +32,7 @@ def stop_question(state: RunState, now: float) -> tuple[list[str], list[Choice]]
 def _before_training(state: RunState) -> str:
     if state.phase == "cache":
         ready, total = num_songs_ready(state)
-        return f"Songs are being prepared: {fmt.part_of(ready, total)} are ready, and stay so."
+        return f"{fmt.part_of(ready, total)} songs are prepared, and stay so."
     return "Training has not begun; what is prepared stays."
 
 

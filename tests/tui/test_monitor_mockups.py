@@ -32,32 +32,36 @@ MODAL = "behind a question the palette and help are not open, so their keys are 
 Press = Callable[[Pilot[Any]], Awaitable[None]]
 
 
-async def hold(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    course: facts.Course,
-    now: float,
-    name: str,
-    size: str,
-    explained: dict[int, str],
-    press: Press | None = None,
-) -> None:
-    """Open the monitor on a state and compare."""
-    app = monitor_app(monkeypatch, tmp_path, course.state, now)
-    async with app.run_test(size=SIZES[size], notifications=True) as pilot:
-        await loaded(pilot)
-        if press is not None:
-            await press(pilot)
-        await pilot.pause()
-        compare(screen_text(app), f"{name}-{size}", explained)
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Awaitable[None]]:
+    """Opens the monitor on a state, presses, and compares with a mock-up."""
+
+    async def held(
+        course: facts.Course,
+        now: float,
+        name: str,
+        *,
+        size: str,
+        explained: dict[str, dict[int, str]],
+        press: Press | None = None,
+    ) -> None:
+        app = monitor_app(monkeypatch, tmp_path, course.state, now)
+        async with app.run_test(size=SIZES[size], notifications=True) as pilot:
+            await loaded(pilot)
+            if press is not None:
+                await press(pilot)
+            await pilot.pause()
+            compare(screen_text(app), f"{name}-{size}", explained[size])
+
+    return held
 
 
 TRAINING = {"80x24": {}, "120x40": {18: PLAN_IS_ABOUT, 32: LOG_COUNTS}}
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_training(monkeypatch, tmp_path, size):
-    await hold(monkeypatch, tmp_path, facts.training_course(), facts.TRAINING_NOW, "monitor", size, TRAINING[size])
+async def test_training(hold, size):
+    await hold(facts.training_course(), facts.TRAINING_NOW, "monitor", size=size, explained=TRAINING)
 
 
 PREPARING = {
@@ -73,10 +77,8 @@ PREPARING = {
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_preparing(monkeypatch, tmp_path, size):
-    await hold(
-        monkeypatch, tmp_path, facts.preparing_course(), facts.PREPARING_NOW, "monitor-prepare", size, PREPARING[size]
-    )
+async def test_preparing(hold, size):
+    await hold(facts.preparing_course(), facts.PREPARING_NOW, "monitor-prepare", size=size, explained=PREPARING)
 
 
 FINISHED = {
@@ -98,10 +100,8 @@ FINISHED = {
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_finished(monkeypatch, tmp_path, size):
-    await hold(
-        monkeypatch, tmp_path, facts.finished_course(), facts.FINISHED_NOW, "monitor-finished", size, FINISHED[size]
-    )
+async def test_finished(hold, size):
+    await hold(facts.finished_course(), facts.FINISHED_NOW, "monitor-finished", size=size, explained=FINISHED)
 
 
 CRASHED = {
@@ -130,8 +130,8 @@ CRASHED = {
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_crashed(monkeypatch, tmp_path, size):
-    await hold(monkeypatch, tmp_path, facts.crashed_course(), facts.CRASHED_NOW, "monitor-crashed", size, CRASHED[size])
+async def test_crashed(hold, size):
+    await hold(facts.crashed_course(), facts.CRASHED_NOW, "monitor-crashed", size=size, explained=CRASHED)
 
 
 STALLED = {
@@ -142,8 +142,8 @@ STALLED = {
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_stalled(monkeypatch, tmp_path, size):
-    await hold(monkeypatch, tmp_path, facts.stalled_course(), facts.STALLED_NOW, "monitor-stalled", size, STALLED[size])
+async def test_stalled(hold, size):
+    await hold(facts.stalled_course(), facts.STALLED_NOW, "monitor-stalled", size=size, explained=STALLED)
 
 
 OTHER_RATE = "at step 760 the made-up schedule stands at 7.5e-5; 4.1e-5 is its value at step 1,240"
@@ -152,7 +152,7 @@ ZOOMED = {"80x24": {23: OTHER_RATE}, "120x40": {20: ON_LINE, 25: ON_LINE, 30: OT
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_loss_zoomed(monkeypatch, tmp_path, size):
+async def test_loss_zoomed(hold, size):
     async def read_at_760(pilot: Pilot[Any]) -> None:
         await pilot.press("z")
         await pilot.pause()
@@ -160,19 +160,19 @@ async def test_loss_zoomed(monkeypatch, tmp_path, size):
         pilot.app.screen.page.chart.read_at(760)  # type: ignore[attr-defined]
 
     course = facts.training_course()
-    await hold(monkeypatch, tmp_path, course, facts.TRAINING_NOW, "loss-zoomed", size, ZOOMED[size], read_at_760)
+    await hold(course, facts.TRAINING_NOW, "loss-zoomed", size=size, explained=ZOOMED, press=read_at_760)
 
 
 STOP = {"80x24": {24: MODAL}, "120x40": {18: PLAN_IS_ABOUT, 32: LOG_COUNTS, 40: MODAL}}
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_stop(monkeypatch, tmp_path, size):
+async def test_stop(hold, size):
     async def press_x(pilot: Pilot[Any]) -> None:
         await pilot.press("x")
 
     course = facts.training_course()
-    await hold(monkeypatch, tmp_path, course, facts.TRAINING_NOW, "dialog-stop", size, STOP[size], press_x)
+    await hold(course, facts.TRAINING_NOW, "dialog-stop", size=size, explained=STOP, press=press_x)
 
 
 FOLDED = "three notes at most (screens.md, “Dialogs”): the oldest of four is folded into a count"
@@ -180,7 +180,7 @@ TOASTS = {"80x24": {12: FOLDED}, "120x40": {18: PLAN_IS_ABOUT, 28: FOLDED}}
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_toasts(monkeypatch, tmp_path, size):
+async def test_toasts(hold, size):
     async def tell(pilot: Pilot[Any]) -> None:
         app = pilot.app
         app.toast("done", "Saved step 1,240. Checked, 390 MB.")  # type: ignore[attr-defined]
@@ -201,4 +201,4 @@ async def test_toasts(monkeypatch, tmp_path, size):
             await pilot.pause()
 
     course = facts.training_course()
-    await hold(monkeypatch, tmp_path, course, facts.TRAINING_NOW, "toasts", size, TOASTS[size], tell)
+    await hold(course, facts.TRAINING_NOW, "toasts", size=size, explained=TOASTS, press=tell)
