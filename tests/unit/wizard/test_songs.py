@@ -39,8 +39,9 @@ def test_the_line_above_counts_as_the_mock_ups():
 def test_what_is_said_below_names_files_consequence_and_key():
     assert texts(night_ferry()) == [
         (
-            "2 songs have no lyrics. They train as instrumentals, so the voice in them is learned as an instrument. Add "
-            "04 Paper Lanterns.lyrics and 14 Cold Harbour.lyrics next to the songs, or press i if they have no voice."
+            "2 songs have no lyrics. They train as instrumentals, so the voice in them is learned as an instrument. "
+            "Add 04 Paper Lanterns.lyrics "
+            "and 14 Cold Harbour.lyrics next to the songs, or press i if they have no voice."
         ),
         "13 Lighthouse demo.m4a is left out: the file is damaged after 0.4 s.",
     ]

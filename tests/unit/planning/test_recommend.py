@@ -1,0 +1,260 @@
+"""What is proposed for made-up computers: from free memory, only what works, each with a reason that fits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from engine.contract.config import Config
+from engine.contract.fields import SETTINGS_BY_KEY
+from engine.hardware.machine import Card, Machine
+from engine.planning.facts import DataFacts
+from engine.planning.recommend import full_training_card, recommend
+from engine.planning.search import BATCHES, FITS_SHARE, PIECES_S, card_for
+from engine.planning.sizes import published_sizes
+from engine.planning.vram import estimate_memory
+from tests.unit.planning.machines import GB, mac, with_cards
+
+SIZES = published_sizes()
+
+
+def later(*keys):
+    """The declarations of a version in which everything of these settings works."""
+    works = {key: dataclasses.replace(SETTINGS_BY_KEY[key], later_values=()) for key in keys}
+    return {**SETTINGS_BY_KEY, **works}
+
+
+TODAY, QUANTISED = SETTINGS_BY_KEY, later("base_model_precision", "compile")
+MACHINES = {
+    **{f"{size} GB": with_cards(size) for size in (6, 8, 10, 12, 16, 24, 40, 80)},
+    "2 x 24 GB": with_cards(24, 24),
+    "T4": with_cards(15, capability=(7, 5)),
+    "V100": with_cards(16, capability=(7, 0)),
+    **{f"Mac {size} GB": mac(size) for size in (16, 36, 64, 128)},
+    "none": Machine(ram_total_bytes=64 * GB, ram_free_bytes=51 * GB, num_cores=16),
+    "unknown": Machine(cards=(Card(0),)),
+}
+
+
+def proposed(machine, settings=TODAY, **more):
+    return recommend(machine, machine.devices()[0], sizes=SIZES, settings=settings, **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "suits"),
+    [
+        ("6 GB", ("no_change", "bf16", 1, True, 30.0, "too big")),
+        ("8 GB", ("no_change", "bf16", 1, True, 60.0, "tight")),
+        ("10 GB", ("no_change", "bf16", 1, True, None, "fits")),
+        ("12 GB", ("no_change", "bf16", 1, True, None, "fits")),
+        ("16 GB", ("no_change", "bf16", 4, True, None, "fits")),
+        ("24 GB", ("no_change", "bf16", 4, True, None, "fits")),
+        ("2 x 24 GB", ("no_change", "bf16", 4, True, None, "fits")),
+        ("40 GB", ("no_change", "bf16", 4, True, None, "fits")),
+        ("80 GB", ("no_change", "bf16", 4, False, None, "fits")),
+        ("T4", ("no_change", "fp16", 4, True, None, "fits")),
+        ("V100", ("no_change", "fp16", 4, True, None, "fits")),
+        ("Mac 36 GB", ("no_change", "bf16", 1, False, None, "fits")),
+        ("Mac 64 GB", ("no_change", "bf16", 1, False, None, "fits")),
+        ("Mac 128 GB", ("no_change", "bf16", 1, False, None, "fits")),
+        ("none", ("no_change", "no", 1, False, 30.0, "fits")),
+        ("unknown", ("no_change", "bf16", 1, True, 60.0, None)),
+    ],
+)
+def test_each_computer_gets_what_suits_it_today(name, suits):
+    precision, number_format, batch, recompute, piece, verdict = suits
+    found = proposed(MACHINES[name])
+    values = found.values
+    assert values["base_model_precision"] == precision
+    assert values["mixed_precision"] == number_format
+    assert values["train_batch_size"] == batch
+    assert values["gradient_checkpointing"] is recompute
+    assert values["audio_max_duration_seconds"] == piece
+    assert values["long_clip"] == (None if piece is None else "pieces")
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "piece"),
+    [("6 GB", "int8-quanto", 120.0), ("8 GB", "int8-quanto", None), ("12 GB", "no_change", None)],
+)
+def test_fewer_digits_are_chosen_by_themselves_once_they_work(name, precision, piece):
+    values = proposed(MACHINES[name], QUANTISED).values
+    assert (values["base_model_precision"], values["audio_max_duration_seconds"]) == (precision, piece)
+
+
+def test_on_a_mac_or_a_processor_fewer_digits_bring_nothing():
+    for name in ("Mac 16 GB", "Mac 36 GB", "none"):
+        assert proposed(MACHINES[name], QUANTISED).values["base_model_precision"] == "no_change"
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("settings", [TODAY, QUANTISED], ids=["today", "later"])
+def test_only_working_values_with_reasons_that_fit(name, settings):
+    found = proposed(MACHINES[name], settings)
+    for key, advice in found.advice.items():
+        setting = settings[key]
+        assert advice.value is None or not setting.choices or advice.value in setting.working_choices
+        assert len(advice.reason) <= 55, advice.reason
+        assert advice.reason or key == "long_clip"
+    assert found.sentence and len(found.sentence) <= 200
+    assert "None" not in " ".join([found.sentence, found.warning, *(one.reason for one in found.advice.values())])
+
+
+@pytest.mark.parametrize("name", [name for name in MACHINES if name not in ("unknown", "6 GB")])
+@pytest.mark.parametrize("settings", [TODAY, QUANTISED], ids=["today", "later"])
+def test_what_is_proposed_fits_what_is_free_by_the_planner(name, settings):
+    machine = MACHINES[name]
+    device = machine.devices()[0]
+    found = recommend(machine, device, sizes=SIZES, settings=settings)
+    share = FITS_SHARE if found.verdict == "fits" else 1.0
+    assert found.needed_bytes <= share * device.free_bytes
+    if device.kind != "cpu":
+        piece = found.values["audio_max_duration_seconds"] or 240.0
+        config = Config.from_dict({"lora_rank": 64, **found.values})
+        data = DataFacts(clip_s=(piece,), bucket_s=(piece,), num_captions=1)
+        memory = estimate_memory(config, data=data, sizes=SIZES, kind=device.kind)
+        assert memory.peak_bytes == found.needed_bytes
+
+
+def test_free_memory_counts_not_the_cards_size():
+    full = with_cards(24, free_gb=7.5, programs=[("blender", 15.2)])
+    assert proposed(full).values["train_batch_size"] == 1
+    crowded = proposed(with_cards(24, free_gb=5.0, programs=[("blender", 18.2), ("xorg", 0.2)]))
+    assert crowded.verdict == "too big"
+    assert "blender takes 18.2 GB of it. Close what else uses this card" in crowded.warning
+
+
+def test_more_memory_is_never_worse():
+    order = {piece: rank for rank, piece in enumerate((*PIECES_S[::-1][:-1], None))}
+    ranks = []
+    for free in (6.9, 7.5, 8.0, 9.0, 11.0, 14.0, 20.0, 40.0, 79.0):
+        values = proposed(with_cards(free, free_gb=free)).values
+        ranks.append((order[values["audio_max_duration_seconds"]], BATCHES[::-1].index(values["train_batch_size"])))
+    assert ranks == sorted(ranks)
+
+
+def test_reasons_are_computed():
+    advice = proposed(MACHINES["12 GB"]).advice
+    assert advice["train_batch_size"].reason == "2 would need 8.4 GB: it fits, with less to spare."
+    assert advice["audio_max_duration_seconds"].reason == "Whole songs fit your card. The model ends at 4 minutes."
+    assert advice["gradient_checkpointing"].reason == "Far less memory; each step takes twice as long."
+    assert advice["base_model_precision"].reason == "The model as it is takes 4.8 GB: nothing is lost."
+    assert advice["compile"].reason == "Nothing is compiled in this version yet."
+    assert proposed(MACHINES["8 GB"]).advice["audio_max_duration_seconds"].reason == (
+        "2 minutes would need 7.2 GB; 7.6 GB are free."
+    )
+    quantised = proposed(MACHINES["8 GB"], QUANTISED).advice
+    assert quantised["base_model_precision"].reason == "Half the size, nearly the same sound: 2.6 not 4.8 GB."
+    assert quantised["compile"].reason == "Starts 30 s later, then steps are up to 4 times faster."
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("24 GB", TODAY, "The model fits as it is (bf16), with four songs at once. No need to make it smaller."),
+        (
+            "12 GB",
+            TODAY,
+            "The model fits as it is (bf16), with whole songs of 4 minutes, one at a time. No need to make it smaller.",
+        ),
+        (
+            "8 GB",
+            TODAY,
+            "The model just fits as it is (bf16), with pieces of 60 s. Close what else uses this card.",
+        ),
+        (
+            "6 GB",
+            TODAY,
+            "The model needs 6.8 GB at least; 5.6 GB are free here. Use a card with 8 GB or more; the demo runs here.",
+        ),
+        (
+            "8 GB",
+            QUANTISED,
+            ("Stored with fewer digits (int8), the model takes 2.6 GB instead of 4.8, so whole songs of 4 minutes fit, "
+            "one at a time."),
+        ),
+        (
+            "Mac 36 GB",
+            TODAY,
+            ("macOS lends the graphics part 27 of your 36 GB. The model as it is (bf16) and whole songs of 4 minutes "
+            "fit; storing it smaller brings nothing on a Mac."),
+        ),
+        (
+            "Mac 16 GB",
+            TODAY,
+            ("The model alone takes half of what macOS lends. The demo runs; for real training use a graphics card "
+            "with 8 GB or more."),
+        ),
+        (
+            "none",
+            TODAY,
+            "A processor needs days for what a card does in an hour. Good for the demo; rent a card for the rest.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_possible_is_said_in_words(name, settings, sentence):
+    assert proposed(MACHINES[name], settings).sentence == sentence
+
+
+def test_int4_says_its_price():
+    tiny = with_cards(5, free_gb=4.4)
+    found = proposed(tiny, QUANTISED)
+    assert found.values["base_model_precision"] == "int4-quanto"
+    assert found.sentence.startswith("Stored with very few digits (int4), the model and pieces of")
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        (with_cards(16, capability=(7, 0)), "compute capability 7.0, 7.5 is needed. Use a newer card"),
+        (
+            with_cards(12, driver="535.104", driver_cuda="12.2", torch_cuda="13.0"),
+            "Driver 535.104 ends at CUDA 12.2; torch needs 13.0. Update it to 580 or newer.",
+        ),
+        (with_cards(12, torch_cuda=""), "built without CUDA"),
+        (mac(16), "The demo runs"),
+        (Machine(), "days, not hours"),
+        (with_cards(4), "Use a card with 8 GB or more"),
+    ],
+)
+def test_what_cannot_train_is_said_with_what_to_do(machine, words):
+    assert words in proposed(machine).warning
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        with_cards(12, driver="580.95", driver_cuda="13.0", torch_cuda="13.0"),
+        with_cards(12, driver="560.1", driver_cuda="12.6", torch_cuda="12.8"),
+        with_cards(12),
+        mac(36),
+    ],
+)
+def test_what_can_train_has_no_warning(machine):
+    assert proposed(machine).warning == ""
+
+
+def test_two_cards_are_two_devices_the_freer_one_first():
+    machine = Machine(
+        cards=(Card(0, "A", 24 * GB, 2 * GB), Card(1, "B", 24 * GB, 20 * GB)), ram_free_bytes=GB, ram_total_bytes=GB
+    )
+    assert [device.id for device in machine.devices()] == ["cuda:1", "cuda:0", "cpu"]
+    assert machine.device("cuda:0").name == "A"
+    assert machine.device("gone").id == "cuda:1"
+
+
+def test_a_card_for_the_whole_model():
+    # Measured: 44.4 GiB of tensors at 60 s (docs/performance.md), which is too tight for a card of 48.
+    assert full_training_card(SIZES) == 80
+    assert [card_for(size * GB) for size in (1, 7.1, 7.3, 500)] == [8, 8, 12, 141]
+
+
+def test_a_search_takes_no_time():
+    import time
+
+    machine = MACHINES["6 GB"]
+    begun = time.perf_counter()
+    recommend(machine, machine.devices()[0], sizes=SIZES, settings=QUANTISED)
+    assert time.perf_counter() - begun < 0.2
