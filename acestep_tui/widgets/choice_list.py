@@ -81,6 +81,10 @@ class ChoiceList(Rows):
         """Leave the value as it is."""
         self.post_message(self.Closed(by_key=True))
 
+    def on_click(self, event: events.Click) -> None:
+        """A click in the list is none on the field it hangs on."""
+        event.stop()
+
     def on_blur(self) -> None:
         """A click elsewhere closes it."""
         self.post_message(self.Closed(by_key=False))

@@ -344,7 +344,7 @@ class Field(Lines, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Open the list, or put the cursor there; on ``±`` up."""
-        if event.widget is not self or not self.is_open:
+        if not self.is_open:
             return
         end = self.frame.run_at + self.frame.run_width
         if event.y:

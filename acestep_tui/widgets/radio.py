@@ -91,6 +91,8 @@ class Radio(Rows):
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """The wheel scrolls the page, it chooses nothing."""
+        event.prevent_default()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """The wheel scrolls the page, it chooses nothing."""
+        event.prevent_default()

@@ -168,8 +168,12 @@ class SettingField(Field):
         return parsed.error
 
     def step(self, direction: int) -> None:
-        """One step up or down."""
-        self.put_value(forms.step_value(self.setting, self.value, direction))
+        """One step up or down; from a value that is not a number (the model's own limit) to the number beside it."""
+        stepped = forms.step_value(self.setting, self.value, direction)
+        was_none = self.value is None
+        self.put_value(stepped)
+        if was_none and self.value is None:
+            self.put_value(forms.step_value(self.setting, stepped, direction))
 
     def restore(self) -> None:
         """The recommendation."""
