@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,11 +84,8 @@ def test_this_machine_is_read_without_torch(tmp_path):
     ],
 )
 def test_torchs_cuda_is_read_from_its_version_file(tmp_path, monkeypatch, text, version):
-    package = tmp_path / "torch"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    (package / "version.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "version.py").write_text(text)
+    monkeypatch.setattr(machine, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
     assert machine.torch_cuda_version() == version
 
 
