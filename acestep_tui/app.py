@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # The settings that change what is on the screen at once.
 LOOKS = ("theme", "motion", "glyphs", "density", "keys", "clock", "memory_unit")
+# Those of them that only show once lines are made again.
+_REDRAWN = ("glyphs", "density", "clock", "memory_unit")
 _TOASTS_AT_ONCE = 3
 # kind -> (glyph, Textual's severity, seconds; None = until a key)
 _TOASTS = {
@@ -117,8 +119,21 @@ class AceStepApp(App[list[str]]):
             self.set_class(self.settings["density"] == "compact", "-compact")
         elif key == "keys":
             self.set_keymap(self.settings.keys)
+        if key in _REDRAWN and self.is_running:
+            self._redraw_screens()
         if self.settings.problem and self.is_running:
             self.toast("warning", self.settings.problem)
+
+    def _redraw_screens(self) -> None:
+        """What is drawn by hand is drawn again on every open screen."""
+        from acestep_tui.screens.base import HouseScreen
+        from acestep_tui.widgets.lines import Lines
+
+        for screen in self.screen_stack:
+            if isinstance(screen, HouseScreen) and screen.is_mounted:
+                screen.looks_changed()
+            for drawn in screen.query(Lines):
+                drawn.redraw()
 
     @property
     def has_motion(self) -> bool:

@@ -210,10 +210,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("runs", "mark", "space", "Mark", "Mark for comparing"),
     Command("runs", "compare", "c", "Compare", "Compare the marked runs", wide="Compare marked"),
     Command("runs", "resume", "r", "Resume", "Resume the selected run"),
-    Command("runs", "stop", "x", "Stop…", "Stop the selected run…", is_narrow=False),
+    Command("runs", "stop", "x", "Stop…", "Stop the selected run…"),
     Command("runs", "export", "e", "Export…", "Export the selected run…", is_narrow=False),
     Command("runs", "delete", "d", "Delete…", "Delete the selected run…"),
-    Command("runs", "new_run", "n", "New run", "Set up a new run", is_narrow=False),
+    Command("runs", "new_run", "n", "New run", "Set up a new run"),
     Command("runs", "copy", "y", "", "Copy the folder"),
     Command("runs", "back", "escape", "", "Back", in_palette=False),
     # -- compare --

@@ -71,6 +71,9 @@ class HouseScreen(Screen[object]):
         """Say what this screen is about, and at the right how it is; the host's name unless told otherwise."""
         self.query_one(Header).show(what, right or text(self.house.host, MUTED))
 
+    def looks_changed(self) -> None:
+        """Density, units or glyphs are others now; a screen that lays itself out by hand does it again."""
+
     def tiny_line(self) -> Part:
         """What stands on a terminal smaller than 40 x 8."""
         return text(self.help_title or "acestep-tui")

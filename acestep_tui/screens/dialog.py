@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from acestep_tui.commands import bindings
 from acestep_tui.widgets.frame import Footer
@@ -66,7 +66,7 @@ class Dialog(ModalScreen[str]):
         choices: The safe answer first.
         is_destructive: Whether the border warns.
         confirm: A word that must be typed before any but the safe answer can be chosen.
-        confirm_label: What stands before the field.
+        confirm_label: What stands before the field it is typed into.
     """
 
     BINDINGS = bindings("dialog")
@@ -79,7 +79,9 @@ class Dialog(ModalScreen[str]):
         border-title-color: $foreground; padding: 1 0;
     }
     Dialog.-destructive > Vertical { border: round $error; }
-    Dialog Input { height: 1; border: none; background: $panel; width: 1fr; margin: 0 2; padding: 0; }
+    Dialog Horizontal { height: 1; padding: 0 2; }
+    Dialog Horizontal Static { width: auto; margin: 0 1 0 0; }
+    Dialog Input { height: 1; border: none; background: $panel; width: 1fr; padding: 0; }
     Dialog Input:focus { border: none; }
     Dialog Rows { height: auto; margin: 1 0 0 0; }
     Dialog Rows:focus { background: $surface; }
@@ -108,7 +110,9 @@ class Dialog(ModalScreen[str]):
             box.border_title = Content(self._title)
             yield _Text(self._text)
             if self._confirm:
-                yield Input(placeholder=self._confirm_label, compact=True)
+                with Horizontal():
+                    yield Static(text(self._confirm_label))
+                    yield Input(compact=True)
             yield Rows(self._draw, len(self.choices))
         yield Footer()
 

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
+from textual import events, work
 from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
 from acestep_tui.commands import Command, bindings
 from acestep_tui.doctor import Check
-from acestep_tui.paths import absolute
-from acestep_tui.runs.summary import RunSummary
-from acestep_tui.screens.base import HouseScreen
-from acestep_tui.screens.home_page import HomeFacts, page
+from acestep_tui.paths import absolute, state_dir
+from acestep_tui.runs.summary import RunList, RunSummary
+from acestep_tui.screens.home_page import WIDE_SCREEN, HomeFacts, needing_run, page
+from acestep_tui.screens.run_actions import RunActions, can_resume, num_training
 from acestep_tui.widgets.page import Page
 from acestep_tui.widgets.paint import ACCENT, MUTED, join
 from acestep_tui.widgets.rows import Rows
-from acestep_tui.wizard.draft_files import DraftSummary
+from acestep_tui.wizard.draft_files import DraftSummary, drafts_folder
 from engine.contract.run_dir import RunDir
 
 _LIST_REFRESH_S = 2.0
 
 
-class HomeScreen(HouseScreen):
+class HomeScreen(RunActions):
     """The start page."""
 
     CSS_PATH = Path(__file__).with_name("home.tcss")
@@ -54,7 +56,9 @@ class HomeScreen(HouseScreen):
     def __init__(self, facts: HomeFacts | None = None) -> None:
         super().__init__()
         self._is_given = facts is not None
-        self.facts = facts or HomeFacts()
+        self.facts = facts or HomeFacts(is_listed=not has_been_here())
+        self._list = RunList(with_size=False)
+        self._is_listing = False
 
     def compose_body(self) -> Iterable[Widget]:
         """One page."""
@@ -70,18 +74,34 @@ class HomeScreen(HouseScreen):
             self.look()
             self.set_interval(_LIST_REFRESH_S, self.list_runs)
 
-    def on_resize(self, event: object) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Another size is another page."""
-        super().on_resize(event)  # type: ignore[arg-type]
+        super().on_resize(event)
         self._fill()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="list")
+    def on_screen_resume(self) -> None:
+        """Back from another screen: things may be otherwise now."""
+        if not self._is_given:
+            self.list_runs()
+
+    def looks_changed(self) -> None:
+        """More or less air."""
+        self._fill()
+
     def list_runs(self) -> None:
-        """Runs and drafts, from their folders."""
-        from acestep_tui.runs.summary import summaries
+        """Look at the runs and drafts, unless the last look is still under way (a slow disk) or nobody sees it."""
+        if not self._is_listing and self.is_current:
+            self._is_listing = True
+            self._list_runs()
+
+    @work(thread=True, exit_on_error=False, group="list")
+    def _list_runs(self) -> None:
         from acestep_tui.wizard.draft_files import list_drafts
 
-        self.post_message(self.Listed(summaries(now=self.house.clock()), list_drafts()))
+        try:
+            self.post_message(self.Listed(self._list.look(self.house.clock()), list_drafts()))
+        finally:
+            self._is_listing = False
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="look")
     def look(self) -> None:
@@ -93,12 +113,12 @@ class HomeScreen(HouseScreen):
 
     def on_home_screen_listed(self, message: Listed) -> None:
         """Show the runs."""
-        was_first = self.facts.is_first
+        had_none = not self.facts.runs and not self.facts.drafts
         self.facts = dataclasses.replace(
-            self.facts, runs=message.runs, drafts=message.drafts, now=self.house.clock()
+            self.facts, runs=message.runs, drafts=message.drafts, now=self.house.clock(), is_listed=True
         )
         self._fill()
-        if was_first and not self.facts.is_first:
+        if had_none and not self.facts.is_first:
             # The list has just come: the newest run is what one most likely wants.
             shown = self.query_one("#page", Page)
             if shown.stops:
@@ -106,15 +126,15 @@ class HomeScreen(HouseScreen):
 
     def on_home_screen_looked(self, message: Looked) -> None:
         """Show the computer."""
-        self.facts = dataclasses.replace(
-            self.facts, checks=message.checks, in_use=message.in_use, model=message.model
-        )
+        self.facts = dataclasses.replace(self.facts, checks=message.checks, in_use=message.in_use, model=message.model)
         self._fill()
 
     def _fill(self) -> None:
         shown = self.query_one("#page", Page)
-        shown.show(page(self.facts, self.size.width, self.size.height - 2, shown.selected))
-        running = sum(run.is_running for run in self.facts.runs)
+        is_compact = self.house.settings["density"] == "compact"
+        rows = page(self.facts, self.size.width, self.size.height - 2, shown.selected, is_compact=is_compact)
+        shown.show(rows)
+        running = num_training(self.facts.runs)
         right = join((f"● {running} training", ACCENT), "   ", (self.house.host, MUTED)) if running else ""
         self.show_header(right=right)
         self.refresh_bindings()
@@ -128,7 +148,15 @@ class HomeScreen(HouseScreen):
         return self.query_one("#page", Page).selected
 
     def _selected_run(self) -> RunSummary | None:
-        return next((run for run in self.facts.runs if f"run:{run.run.path}" == self._selected), None)
+        return next((run for run in self.facts.runs if f"run:{run.path}" == self._selected), None)
+
+    def _resumable(self) -> RunSummary | None:
+        """The run that `r` means: the selected one, else the one that the sentence under the list is about."""
+        selected = self._selected_run()
+        if selected is not None and can_resume(selected):
+            return selected
+        needing = needing_run(self.facts, self._selected, is_wide=self.size.width >= WIDE_SCREEN)
+        return needing if needing is not None and can_resume(needing) else None
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
         """Enter or a click."""
@@ -136,11 +164,11 @@ class HomeScreen(HouseScreen):
         target = self._selected
         run = self._selected_run()
         if run is not None:
-            self.house.open_monitor(run.run)
+            self.house.open_monitor(RunDir(run.path), is_readonly=run.is_readonly)
         elif isinstance(target, int):
             self.action_pick(target)
         elif isinstance(target, str):
-            self._open_draft(Path(target.partition(":")[2]))
+            self.open_draft(Path(target.partition(":")[2]))
 
     def action_choose(self) -> None:
         """Enter belongs to the list."""
@@ -159,22 +187,9 @@ class HomeScreen(HouseScreen):
 
     def _go_on_or_new(self) -> None:
         if self.facts.drafts:
-            self._open_draft(self.facts.drafts[0].path)
+            self.open_draft(self.facts.drafts[0].path)
         else:
             self.action_new_run()
-
-    def _open_draft(self, path: Path) -> None:
-        from acestep_tui.wizard.draft_files import load_draft
-        from engine.contract.errors import UserError
-
-        try:
-            draft, notes = load_draft(path)
-        except UserError as error:
-            self.house.toast("error", error.message, error.hint)
-            return
-        self.house.open_wizard(draft, path)
-        for note in notes:
-            self.house.toast("warning", note)
 
     def _open_file(self) -> None:
         from acestep_tui.screens.open_preset import OpenPresetDialog
@@ -189,44 +204,19 @@ class HomeScreen(HouseScreen):
         """A new set-up; drafts stay."""
         self.house.open_wizard()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
-    def start_demo(self) -> None:
-        """Train the demo, or watch it where it already trains."""
-        from acestep_tui.runs.start import start_demo
-
-        self._begin(start_demo)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
-    def _resume(self, run: RunDir) -> None:
-        from acestep_tui.runs.start import start_again
-
-        self._begin(lambda: start_again(run))
-
-    def _begin(self, start) -> None:  # type: ignore[no-untyped-def]
-        from engine.contract.errors import UserError
-
-        try:
-            run = start()
-        except UserError as error:
-            self.app.call_from_thread(self.house.toast, "error", error.message, error.hint)
-            return
-        self.app.call_from_thread(self.house.open_monitor, run)
-
     def action_resume(self) -> None:
-        """Go on with the selected run."""
-        run = self._selected_run()
+        """Go on with the run that is selected, or needs it."""
+        run = self._resumable()
         if run is not None:
-            self._resume(run.run)
+            self.start_again(run)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Resume is there only for a run that can go on."""
-        del parameters
         if action == "resume":
-            run = self._selected_run()
-            return run is not None and run.can_resume
+            return self._resumable() is not None and not self.is_beginning
         if action == "new_run":
             return not self.facts.is_first
-        return True
+        return super().check_action(action, parameters)
 
     def footer_word(self, command: Command) -> str:
         """Newcomers choose; others open."""
@@ -239,3 +229,12 @@ class HomeScreen(HouseScreen):
     def action_leave(self) -> None:
         """Quit."""
         self.house.leave()
+
+
+def has_been_here() -> bool:
+    """Whether there are runs or drafts at all: which of its two faces Home shows while they are being read."""
+    for folder in (state_dir() / "runs", drafts_folder()):
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            if any(entries):
+                return True
+    return False

@@ -9,14 +9,20 @@ from textual.content import Content
 
 from acestep_tui import format as fmt
 from acestep_tui.doctor import Check
-from acestep_tui.runs.summary import RunSummary
+from acestep_tui.runs.summary import RunSummary, past
+from acestep_tui.screens.run_actions import num_training, shown_name, style_of
 from acestep_tui.widgets.page import AIR, PageRow, still
-from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, WARNING, Part, columns, join, spread, text, title, wrap
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, WARNING, Part, columns, fit, join, spread, text, title, wrap
 from acestep_tui.wizard.draft_files import DraftSummary
 from acestep_tui.wizard.fields import STEP_IDS
 
 _NARROW_RUNS, _WIDE_RUNS = 5, 6
 _CHECK_WIDTH = 14
+WIDE_SCREEN = 100
+# The ground of the selected row.
+SELECTED = "on $block-cursor-background"
+# The page's own width on a wide screen; what is narrower has the narrow rows.
+_WIDE_INNER = 98
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ class HomeFacts:
         model: The model's row of it.
         in_use: One line on a computer that works: ``✓ RTX 4070  6.6 of 12.0 GB used``.
         now: Unix seconds.
+        is_listed: Whether runs and drafts have been looked at.
     """
 
     runs: Sequence[RunSummary] = ()
@@ -47,11 +54,12 @@ class HomeFacts:
     model: Check | None = None
     in_use: Sequence[Check] = ()
     now: float = 0.0
+    is_listed: bool = True
 
     @property
     def is_first(self) -> bool:
         """No run before and none now: the page for newcomers."""
-        return not self.runs and not self.drafts
+        return self.is_listed and not self.runs and not self.drafts
 
 
 def menu(facts: HomeFacts) -> list[Menu]:
@@ -70,32 +78,43 @@ def menu(facts: HomeFacts) -> list[Menu]:
     ]
 
 
-def page(facts: HomeFacts, width: int, height: int, selected: object | None = None) -> list[PageRow]:
+def page(
+    facts: HomeFacts, width: int, height: int, selected: object | None = None, *, is_compact: bool = False
+) -> list[PageRow]:
     """The rows between header and footer.
 
     Args:
         facts: What is known.
         width, height: Room in cells.
         selected: The target under the cursor: a run that needs attention says so under the list.
+        is_compact: Whether the reader wants no empty lines.
     """
-    is_wide, is_tall = width >= 100, height >= 30
-    margin = (width - 98) // 2 if is_wide else 3
-    inner = 98 if is_wide else width - 2 * margin + 1
+    is_wide, is_tall = width >= WIDE_SCREEN, height >= 30 and not is_compact
+    margin = (width - _WIDE_INNER) // 2 if is_wide else 3
+    inner = _WIDE_INNER if is_wide else width - 2 * margin + 1
     air = [AIR] if is_tall else []
     rows = _first_page(facts, inner, is_tall) if facts.is_first else _page(facts, inner, is_tall, selected, air)
+    if is_compact:
+        rows = [row for row in rows if row is not AIR]
     return [PageRow(_indented(row.draw, inner, margin), row.target) for row in rows]
 
 
 def _indented(draw: Callable[[int, bool], Content], inner: int, margin: int) -> Callable[[int, bool], Content]:
-    return lambda _width, is_selected: draw(inner, is_selected).pad_left(margin)
+    def indented(_width: int, is_selected: bool) -> Content:
+        row = draw(inner, is_selected)
+        return (fit(row, inner).stylize(SELECTED) if is_selected else row).pad_left(margin)
+
+    return indented
 
 
 def _first_page(facts: HomeFacts, width: int, is_tall: bool) -> list[PageRow]:
     air = [AIR] if is_tall else []
-    greeting = "Bring a folder of music. Six short steps look at this computer and your songs, show what training takes,"
+    greeting = (
+        "Bring a folder of music. Six short steps look at this computer and your songs, show what training takes,"
+    )
     greeting += " and start it. Nothing runs before that."
     live = text("looked just now" if facts.checks is not None else "looking …", MUTED)
-    rows = [AIR, *([AIR] * 3 if is_tall else []), still(text("Teach ACE-Step your songs.", BOLD))]
+    rows = [AIR, *([AIR] * 3 if is_tall else []), still(text("Teach ACE-Step your songs.", f"{BOLD} {ACCENT}"))]
     rows += [still(line) for line in wrap(greeting, min(width - 2, 80))]
     rows += [AIR, *air, still(title(width, "This computer", live=live)), *air]
     rows += [still(_check_line(check, width)) for check in _first_checks(facts)]
@@ -104,7 +123,9 @@ def _first_page(facts: HomeFacts, width: int, is_tall: bool) -> list[PageRow]:
         rows += [AIR] * 10
         last = "New here? Try the demo first: it goes the whole way, from songs to a finished LoRA, in three minutes."
         rows += [still(text(last, MUTED))]
-        explained = "A LoRA is a small add-on file that teaches a big model something new without changing the model itself."
+        explained = (
+            "A LoRA is a small add-on file that teaches a big model something new without changing the model itself."
+        )
         rows += [still(text(explained, MUTED))]
     else:
         rows += [AIR, AIR, AIR]
@@ -120,9 +141,9 @@ def _first_checks(facts: HomeFacts) -> list[Check]:
 
 
 def _check_line(check: Check, width: int) -> Content:
-    head = join((check.glyph, check.style), " ", (check.name.ljust(_CHECK_WIDTH), BOLD), " ", check.fact)
+    head = join((check.glyph, check.style), " ", check.name.ljust(_CHECK_WIDTH), " ", check.fact)
     cure = check.cure if head.cell_length + len(check.cure) + 3 <= width else ""
-    if width >= 90 and cure:
+    if width >= _WIDE_INNER and cure:
         return join(head.pad_right(max(0, 60 - head.cell_length)), (cure, MUTED))
     return spread(head, (cure, MUTED), width)
 
@@ -136,7 +157,8 @@ def _menu_row(entry: Menu) -> Callable[[int, bool], Content]:
     def draw(width: int, is_selected: bool) -> Content:
         mark = ("❯ " if is_selected else "  ", f"bold {ACCENT}")
         label = (entry.label.ljust(28), BOLD if is_selected else "")
-        return join(mark, (str(entry.number), f"bold {ACCENT}"), "  ", label, (entry.hint, MUTED))
+        number = (str(entry.number), BOLD if is_selected else MUTED)
+        return join(mark, number, "  ", label, (entry.hint, MUTED))
 
     return draw
 
@@ -144,14 +166,14 @@ def _menu_row(entry: Menu) -> Callable[[int, bool], Content]:
 def _page(
     facts: HomeFacts, width: int, is_tall: bool, selected: object | None, air: Sequence[PageRow]
 ) -> list[PageRow]:
-    is_wide = width >= 90
+    is_wide = width >= _WIDE_INNER
     recent = recent_rows(facts, _WIDE_RUNS if is_wide else _NARROW_RUNS)
-    shown = sum(isinstance(entry, RunSummary) for entry in recent)
-    count = text(f"{shown} of {len(facts.runs)}", MUTED)
+    num_all = len(facts.runs) + len(facts.drafts)
+    count = text(f"{len(recent)} of {num_all}" if facts.is_listed else "looking …", MUTED)
     rows = [AIR, *([AIR, AIR] if is_tall else []), still(text(greeting(facts), BOLD)), AIR, *air]
     rows += [still(title(width, "Recent runs", live=count)), *air]
     rows += [PageRow(_recent_row(entry, facts.now), entry.key) for entry in recent_targets(recent)]
-    rows += [AIR, *air, still(attention(facts, recent, width, selected)), AIR, *air, *_menu_rows(facts, width, is_tall)]
+    rows += [AIR, *air, still(attention(facts, width, selected)), AIR, *air, *_menu_rows(facts, width, is_tall)]
     rows += [AIR, AIR, still(title(width, "This computer")), *air, still(_in_use_line(facts))]
     return rows
 
@@ -166,47 +188,47 @@ class Recent:
 
 def recent_targets(recent: Sequence[RunSummary | DraftSummary]) -> list[Recent]:
     """The rows with their keys."""
-    return [
-        Recent(f"run:{one.run.path}" if isinstance(one, RunSummary) else f"draft:{one.path}", one) for one in recent
-    ]
+    return [Recent(f"{'run' if isinstance(one, RunSummary) else 'draft'}:{one.path}", one) for one in recent]
 
 
 def recent_rows(facts: HomeFacts, most: int) -> list[RunSummary | DraftSummary]:
-    """The newest runs, drafts last; a draft always has its place, so that it is not forgotten."""
-    drafts = list(facts.drafts[:1])
-    return [*facts.runs[: most - len(drafts)], *drafts]
+    """The newest runs, the newest draft last where there is room; the menu names it too."""
+    num_runs = most - 1 if most > _NARROW_RUNS and facts.drafts else most
+    runs = facts.runs[:num_runs]
+    return [*runs, *facts.drafts[: most - len(runs)]]
 
 
 def _recent_row(row: Recent, now: float) -> Callable[[int, bool], Content]:
     def draw(width: int, is_selected: bool) -> Content:
         mark = ("❯ " if is_selected else "  ", f"bold {ACCENT}")
-        cells = _draft_cells(row.entry, now) if isinstance(row.entry, DraftSummary) else _run_cells(row.entry)
-        glyph, word, name, steps, loss, news, about = cells
+        glyph, word, name, steps, loss, news, about = _cells(row.entry, now)
         style = BOLD if is_selected else ""
-        start = [join(glyph, " ", word), (name, style), steps]
-        if width < 90:
-            head = join(mark, columns(start, [11, 17, -16], gap=1))
-            return spread(head, news, width)
-        rest = columns([*start, loss, news, (about, MUTED)], [11, 20, -16, 7, 16, 24], gap=1)
-        return join(mark, rest)
+        state = join(glyph, " ", word)
+        if width < _WIDE_INNER:
+            head = join(mark, columns([state, (name, style), steps], [11, 17, -16], gap=1))
+            return spread(head, (news, MUTED), width)
+        cells: list[Part] = [state, (name, style), steps, loss, (news, MUTED), (about, MUTED)]
+        return join(mark, columns(cells, [11, 20, -16, 7, 16, 24], gap=1))
 
     return draw
 
 
-def _run_cells(run: RunSummary) -> tuple[Part, Part, str, Part, Part, Part, str]:
-    steps = fmt.part_of(run.step, run.steps_total)
-    return (run.glyph, run.style), run.word, run.name, steps, fmt.loss(run.loss), (run.news, MUTED), run.about
-
-
-def _draft_cells(draft: DraftSummary, now: float) -> tuple[Part, Part, str, Part, Part, Part, str]:
-    when = fmt.ago(draft.saved_at, now)
-    steps = f"step {draft.step} of {len(STEP_IDS)}"
-    return ("○", MUTED), "draft", draft.name, steps, "", (when, MUTED), "not started"
+def _cells(entry: RunSummary | DraftSummary, now: float) -> tuple[Part, str, str, str, str, str, str]:
+    """Glyph, state, name, steps, loss, last news, what it is."""
+    if isinstance(entry, DraftSummary):
+        steps = f"step {entry.step} of {len(STEP_IDS)}"
+        word = "unreadable" if entry.problem else "draft"
+        return ("○", MUTED), word, entry.name, steps, "", past(entry.saved_at, now), "not started"
+    glyph = (entry.status.glyph, style_of(entry))
+    loss = fmt.loss(entry.loss)
+    return glyph, entry.status.word, shown_name(entry), entry.steps_text, loss, entry.news(now), entry.about
 
 
 def greeting(facts: HomeFacts) -> str:
     """One sentence on how things stand."""
-    running = sum(run.is_running for run in facts.runs)
+    if not facts.is_listed:
+        return "Welcome back."
+    running = num_training(facts.runs)
     if running == 1:
         return "Welcome back. One run is training: it needs nothing from you."
     if running:
@@ -214,17 +236,23 @@ def greeting(facts: HomeFacts) -> str:
     return "Welcome back. Nothing is training now."
 
 
-def attention(
-    facts: HomeFacts, recent: Sequence[RunSummary | DraftSummary], width: int, selected: object | None
-) -> Content:
-    """The sentence under the list: of the selected run, else of the first that needs attention."""
-    needing = [run for run in recent if isinstance(run, RunSummary) and run.sentence]
-    chosen = next((run for run in needing if f"run:{run.run.path}" == selected), needing[0] if needing else None)
-    if chosen is None:
+def needing_run(facts: HomeFacts, selected: object | None, *, is_wide: bool) -> RunSummary | None:
+    """The run that the sentence under the list is about: the selected one, else the first that needs something."""
+    recent = recent_rows(facts, _WIDE_RUNS if is_wide else _NARROW_RUNS)
+    needing = [run for run in recent if isinstance(run, RunSummary) and run.cause]
+    return next((run for run in needing if f"run:{run.path}" == selected), needing[0] if needing else None)
+
+
+def attention(facts: HomeFacts, width: int, selected: object | None) -> Content:
+    """The sentence under the list, cut to its one row."""
+    run = needing_run(facts, selected, is_wide=width >= _WIDE_INNER)
+    if run is None:
         return Content("")
-    style = chosen.style if chosen.style else WARNING
-    line = wrap(join((chosen.glyph, style), f" {chosen.name} {chosen.sentence}"), width)
-    return line[0]
+    head = join((run.status.glyph, style_of(run) or WARNING), f" {shown_name(run)}: ")
+    whole = head + text(run.good_to_know)
+    if whole.cell_length <= width or not run.cure:
+        return fit(whole, width)
+    return fit(head + text(f"{run.cause}. ↵ shows what to do."), width)
 
 
 def _in_use_line(facts: HomeFacts) -> Content:

@@ -94,7 +94,8 @@ class SettingsScreen(HouseScreen):
                 ],
                 [_LABEL_WIDTH, _VALUE_WIDTH, room],
             )
-            return join(" " * margin, ("❯ " if is_selected else "  ", f"bold {ACCENT}"), cells)
+            row = fit(join(("❯ " if is_selected else "  ", f"bold {ACCENT}"), cells), width - 2 * margin)
+            return (row.stylize("on $block-cursor-background") if is_selected else row).pad_left(margin)
 
         return draw
 

@@ -50,4 +50,6 @@ class Cells(ScrollableContainer, can_focus=False):
             is_shown = child in self.places
             if child.display != is_shown:
                 child.display = is_shown
+        # A layout that is asked for again is not computed again unless it is forgotten.
+        self._clear_arrangement_cache()
         self.refresh(layout=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 from textual.geometry import Region
@@ -77,3 +77,24 @@ class Lines(Widget):
     def plain_lines(self) -> list[str]:
         """What is shown, as text, for copying and for tests."""
         return [line.plain.rstrip() for line in self._shown]
+
+
+class Drawn(Lines):
+    """Lines that the owner draws.
+
+    Args:
+        draw: ``(width, height)`` to the lines.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[int, int], Sequence[Content]],
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's name
+    ) -> None:
+        super().__init__(id=id)
+        self._draw = draw
+
+    def lines(self, width: int, height: int) -> Sequence[Content]:
+        """The picture as the owner draws it."""
+        return self._draw(width, height)

@@ -1,0 +1,157 @@
+"""What both lists of runs do with a run or a draft: open it, start it again, train the demo. Work in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import work
+from textual.message import Message
+
+from acestep_tui.panels.header import STYLES, short_name
+from acestep_tui.paths import absolute
+from acestep_tui.runs.liveness import Life
+from acestep_tui.runs.status import UNREADABLE
+from acestep_tui.runs.summary import RunSummary, draft_summary
+from acestep_tui.screens.base import HouseScreen
+from acestep_tui.wizard.draft_files import DraftSummary
+from engine.contract.errors import UserError
+from engine.contract.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from acestep_tui.runs.start import StartedRun
+    from acestep_tui.wizard.draft import Draft
+
+_CAN_GO_ON = (Life.STOPPED, Life.FAILED, Life.CRASHED)
+
+
+def shown_name(run: RunSummary) -> str:
+    """The run's name as lists and titles say it."""
+    return short_name(run.name)
+
+
+def style_of(run: RunSummary) -> str:
+    """The colour of its glyph."""
+    return STYLES[run.status.severity]
+
+
+def can_resume(run: RunSummary) -> bool:
+    """Whether it has ended before its end and may be started again from here."""
+    return run.life in _CAN_GO_ON and not run.is_readonly
+
+
+def num_training(runs: Sequence[RunSummary]) -> int:
+    """How many runs count as "n training" in a header."""
+    return sum(run.is_training for run in runs)
+
+
+def summary_of_draft(draft: DraftSummary) -> RunSummary:
+    """A draft as a row of the list of runs; one that cannot be read says why."""
+    row = draft_summary(draft.name, draft.path, step=draft.step, saved_t=draft.saved_at)
+    if not draft.problem:
+        return row
+    return replace(row, status=UNREADABLE, cause=draft.problem, cure="d deletes it")
+
+
+class RunActions(HouseScreen):
+    """The actions. A screen binds the keys and knows which run or draft is meant."""
+
+    @dataclass
+    class Begun(Message):
+        """A run is under way; or it could not be started."""
+
+        started: StartedRun | None = None
+        problem: UserError | None = None
+
+    @dataclass
+    class DraftRead(Message):
+        """A draft as it was left; or why it cannot be read."""
+
+        draft: Draft | None = None
+        notes: tuple[str, ...] = ()
+        problem: UserError | None = None
+
+    is_beginning = False
+
+    def start_again(self, run: RunSummary) -> None:
+        """Go on with a run from its newest whole save point, then watch it."""
+        folder = RunDir(run.path)
+
+        def start() -> StartedRun:
+            from acestep_tui.runs.start import start_again  # the configuration's checks, only when it is wanted
+
+            return start_again(folder)
+
+        where = f" at step {run.saves[-1]:,}" if run.saves else ""
+        self._begin(start, f"Going on with {shown_name(run)}{where} …")
+
+    def start_demo(self) -> None:
+        """Train the demo, or watch it where it already trains."""
+        runs_folder = absolute(self.house.settings["runs_folder"])
+
+        def start() -> StartedRun:
+            from acestep_tui.runs.demo import begin_demo  # the configuration's checks, only when it is wanted
+
+            return begin_demo(runs_folder)
+
+        self._begin(start, "Starting the demo …")
+
+    def _begin(self, start: Callable[[], StartedRun], words: str) -> None:
+        if self.is_beginning:
+            self.app.bell()
+            return
+        self.is_beginning = True
+        self.refresh_bindings()
+        self.house.toast("info", words)
+        self._begin_in_thread(start)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
+    def _begin_in_thread(self, start: Callable[[], StartedRun]) -> None:
+        try:
+            self.post_message(self.Begun(start()))
+        except UserError as error:
+            self.post_message(self.Begun(problem=error))
+        except OSError as error:
+            self.post_message(self.Begun(problem=UserError(str(error.strerror or error))))
+
+    def on_run_actions_begun(self, message: Begun) -> None:
+        """Watch what was started; say what stands against it."""
+        self.is_beginning = False
+        self.refresh_bindings()
+        if message.problem is not None:
+            self.tell_problem("Nothing was started.", message.problem)
+        elif message.started is not None:
+            for warning in message.started.warnings:
+                self.house.toast("warning", warning)
+            self.house.open_monitor(message.started.run)
+
+    def open_draft(self, path: Path) -> None:
+        """Go on with a set-up where it was left."""
+        self._read_draft(path)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="draft")
+    def _read_draft(self, path: Path) -> None:
+        from acestep_tui.wizard.draft_files import load_draft
+
+        try:
+            draft, notes = load_draft(path)
+        except UserError as error:
+            self.post_message(self.DraftRead(problem=error))
+        else:
+            self.post_message(self.DraftRead(draft, notes))
+
+    def on_run_actions_draft_read(self, message: DraftRead) -> None:
+        """Open the set-up."""
+        if message.problem is not None:
+            self.tell_problem("The draft could not be opened.", message.problem)
+            return
+        self.house.open_wizard(message.draft)
+        for note in message.notes:
+            self.house.toast("warning", note)
+
+    def tell_problem(self, what: str, error: UserError) -> None:
+        """Say that something did not work, why, and what to do."""
+        sentence = f"{error.message[:1].upper()}{error.message[1:]}"
+        self.house.toast("error", what, sentence, *([error.hint] if error.hint else []))
