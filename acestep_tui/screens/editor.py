@@ -55,6 +55,7 @@ class EditorDialog(ModalScreen[str]):
         """Write at once."""
         area = self.query_one(TextArea)
         area.cursor_blink = getattr(self.app, "has_motion", False)
+        area.move_cursor(area.document.end)
         area.focus()
 
     def action_keep(self) -> None:

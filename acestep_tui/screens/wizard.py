@@ -205,13 +205,14 @@ class WizardScreen(HouseScreen):
         """The next page, or to what keeps from it; on the last one, start."""
         if not self._is_up:
             return
-        if self._more is not None:
-            await self._close_more()
-        problems = self.step.problems()
+        page = self._more or self.step
+        problems = page.problems()
         if problems:
-            self.step.focus_first()
+            page.focus_first()
             self.house.toast("warning", problems[0])
             return
+        if self._more is not None:
+            await self._close_more()
         place = STEP_IDS.index(self.draft.step)
         if place + 1 < len(STEP_IDS):
             await self._go_to(STEP_IDS[place + 1])

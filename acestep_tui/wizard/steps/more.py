@@ -91,6 +91,15 @@ class MorePage(VerticalScroll, can_focus=False):
         for field in self.query(Field):
             field.show()
 
+    def problems(self) -> list[str]:
+        """What was typed and cannot be taken."""
+        return [f"{field.label}: {field.error}." for field in self.query(Field) if field.error]
+
+    def focus_first(self) -> None:
+        """On the first field with a problem."""
+        wrong = next((field for field in self.query(Field) if field.error), None)
+        (wrong or self.query_one(Input)).focus()
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Only settings with all words."""
         event.stop()
@@ -109,9 +118,9 @@ class MorePage(VerticalScroll, can_focus=False):
         self.screen.focus_next(Field)
 
     def on_key(self, event: events.Key) -> None:
-        """Escape clears a filter before it closes the page."""
+        """Escape in a filter clears it before it closes the page."""
         filter_field = self.query_one(Input)
-        if event.key == "escape" and filter_field.value:
+        if event.key == "escape" and filter_field.value and filter_field.has_focus:
             event.stop()
             event.prevent_default()
             filter_field.value = ""
