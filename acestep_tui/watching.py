@@ -71,13 +71,14 @@ class Watch:
         while self._wait():
             update = watcher.poll(state)
             if self._is_over:
-                return
+                break
             self._note_seen()
             if not is_empty(update, state):
                 self._taken.clear()
                 self._post(RunUpdated(update))
             if update.has_more:
                 self._wake.set()
+        registry.note_seen(self.run, self._clock())
 
     def _on_progress(self, done: int, total: int) -> None:
         self.num_bytes = (done, total)

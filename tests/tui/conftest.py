@@ -22,3 +22,16 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     paint.use_ascii(False)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Builds the app opened on the monitor of a made-up run: ``opened(course, now, **settings)``."""
+    from tests.tui import facts
+    from tests.tui.harness import NOW
+    from tests.tui.monitor_app import monitor_app
+
+    def build(course: facts.Course | None = None, now: float = NOW, **settings: object):  # type: ignore[no-untyped-def]
+        return monitor_app(monkeypatch, tmp_path, (course or facts.training_course()).state, now, **settings)
+
+    return build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -277,6 +278,11 @@ async def test_leaving_says_that_training_goes_on_and_how_to_come_back(monkeypat
         "Come back from any terminal:  acestep-tui attach night-ferry",
         "Stop it:  acestep-tui stop night-ferry",
     ]
+    # The reading thread notes it as it ends, which may be a moment after the screen.
+    for _ in range(200):
+        if registry.last_seen(RunDir(folder)) is not None:
+            break
+        await asyncio.sleep(0.02)
     assert registry.last_seen(RunDir(folder)) == NOW
 
 
