@@ -319,6 +319,7 @@ class WizardScreen(HouseScreen):
         self.keeping.touch()
         self._replan()
         self._refresh("plan")
+        self._show_header()
 
     def on_step_learned(self, message: Step.Learned) -> None:
         """Another fact."""
