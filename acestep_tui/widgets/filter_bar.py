@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input
 
 
@@ -26,9 +27,12 @@ class FilterBar(Input):
 
     def __init__(self, placeholder: str = "Filter", *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(placeholder=placeholder, compact=True, id=id)
+        self._came_from: Widget | None = None
 
     def open(self) -> None:
         """Show the field and take the focus."""
+        if not self.has_focus:
+            self._came_from = self.screen.focused
         self.add_class("-open")
         self.focus()
 
@@ -39,7 +43,15 @@ class FilterBar(Input):
 
     def _hide(self) -> None:
         self.remove_class("-open")
-        if self.has_focus:
+        self._go_back()
+
+    def _go_back(self) -> None:
+        """The focus returns to what is filtered."""
+        if not self.has_focus:
+            return
+        if self._came_from is not None and self._came_from.is_attached:
+            self._came_from.focus()
+        else:
             self.screen.focus_next()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -51,7 +63,7 @@ class FilterBar(Input):
         """Enter keeps what is filtered; an empty field closes."""
         event.stop()
         if self.value:
-            self.screen.focus_next()
+            self._go_back()
         else:
             self._hide()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from acestep_tui import format as fmt
@@ -87,7 +88,7 @@ class SongRow:
     @property
     def num_lines(self) -> int | None:
         """Lines that are sung; None without lyrics."""
-        return None if self.song is None or self.song.lyrics is None else len(sung_lines(self.song.lyrics))
+        return None if self.song is None or self.song.lyrics is None else _num_sung(self.song.lyrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +289,12 @@ class SongTable:
 def sung_lines(lyrics: str) -> list[str]:
     """Lines that are sung: neither blank nor a tag such as ``[verse]``."""
     return [line.strip() for line in lyrics.splitlines() if line.strip() and not _TAG_LINE.fullmatch(line)]
+
+
+@lru_cache(maxsize=10_000)
+def _num_sung(lyrics: str) -> int:
+    """Counted once a text: the table is made anew with every mark."""
+    return len(sung_lines(lyrics))
 
 
 def total_words(counts: Counts) -> str:

@@ -82,7 +82,9 @@ class CountsLine(Lines):
         """The one row; empty before the first scan."""
         del height
         step = self.query_ancestor(DatasetStep)
-        return [counts_line(step.table.counts(), step.scan, width)] if step.scan is not None else []
+        if step.scan is None or (step.scan.error is not None and not step.table.rows):
+            return []
+        return [counts_line(step.table.counts(), step.scan, width)]
 
 
 class ColumnNames(Lines):
@@ -182,6 +184,7 @@ class DatasetStep(Step):
     class LanguagesFound(Message):
         """More languages are known."""
 
+        key: tuple[Any, ...]
         languages: dict[tuple[str, str], str]
 
     def compose_step(self) -> Iterable[Widget]:
@@ -194,6 +197,7 @@ class DatasetStep(Step):
         self._languages: dict[tuple[str, str], str] = {}
         self._scanned_key: tuple[Any, ...] = ()
         self._typed = ""
+        self._made_of: tuple[Any, ...] = ()
         yield FolderField(self)
         yield CountsLine()
         yield ColumnNames()
@@ -213,7 +217,12 @@ class DatasetStep(Step):
         """Another path: the scan of the one before is of no use any more."""
         self._typed = text
         self.workers.cancel_group(self, "scan")
+        self._scanned_key = ()
+        self.facts.is_scanning = False
         if not text.strip():
+            self.scan, self.table = None, SongTable()
+            self._show()
+            self._tell_facts()
             return
         if pause:
             self.set_timer(_PAUSE_S, lambda: self._read(text) if text == self._typed else None)
@@ -233,6 +242,7 @@ class DatasetStep(Step):
         if message.typed != self._typed:
             return
         if message.source is None:
+            self.table = SongTable()
             self._take(SongScan(is_done=True, error=message.error))
             return
         source = message.source
@@ -261,15 +271,16 @@ class DatasetStep(Step):
         try:
             found = scan_songs(config, cwd=Path.cwd(), on_news=lambda scan: self._tell(key, scan), should_stop=stopped)
             self._tell(key, found)
-            self._tell_languages(detect_languages(found.rows, on_news=self._tell_languages, should_stop=stopped))
+
+            def tell(languages: dict[tuple[str, str], str]) -> None:
+                self.post_message(self.LanguagesFound(key, languages))
+
+            tell(detect_languages(found.rows, on_news=tell, should_stop=stopped))
         except ScanStopped:
             return
 
     def _tell(self, key: tuple[Any, ...], scan: SongScan) -> None:
         self.post_message(self.Scanned(key, scan))
-
-    def _tell_languages(self, languages: dict[tuple[str, str], str]) -> None:
-        self.post_message(self.LanguagesFound(languages))
 
     def on_dataset_step_scanned(self, message: Scanned) -> None:
         """More rows."""
@@ -280,8 +291,9 @@ class DatasetStep(Step):
     def on_dataset_step_languages_found(self, message: LanguagesFound) -> None:
         """Their column fills."""
         message.stop()
-        self._languages = message.languages
-        self._show()
+        if message.key == self._scanned_key:
+            self._languages = message.languages
+            self._show()
 
     def _take(self, scan: SongScan) -> None:
         was_empty = not self.table.rows
@@ -319,16 +331,30 @@ class DatasetStep(Step):
         return self.table.goal, self.table.longest_s, self.table.in_pieces
 
     def _show(self) -> None:
+        selected = self.selected
         if self.scan is not None:
-            self.table = self.scan.table(self.draft).with_languages(self._languages)
+            self._make_table(self.scan)
         self.shown = self.table.visible(text=self.wanted, problems_first=self._problems_first)
         rows = self.query_one(SongRows)
-        name = self.selected.row.name if self.selected is not None else ""
-        place = next((index for index, one in enumerate(self.shown) if one.row.name == name), rows.cursor)
+        is_same = (
+            (one.row.name == selected.row.name and one.row.backend_id == selected.row.backend_id for one in self.shown)
+            if selected is not None
+            else iter(())
+        )
+        place = next((index for index, found in enumerate(is_same) if found), rows.cursor)
         rows.set_rows(len(self.shown), cursor=place)
         for line in (self.query_one(CountsLine), self.query_one(ColumnNames), self.query_one(PlaceLine)):
             line.redraw()
         self.query_one(Messages).show()
+
+    def _make_table(self, scan: SongScan) -> None:
+        """The table anew, unless nothing that it is made of changed: a thousand songs take their time."""
+        made = scan.table(self.draft)
+        taste = (made.left_out, made.no_voice, made.goal, made.longest_s, made.in_pieces)
+        made_of = (id(scan), id(self._languages), taste)
+        if made_of != self._made_of:
+            self._made_of = made_of
+            self.table = made.with_languages(self._languages)
 
     def _draw(self, index: int, width: int, is_selected: bool) -> Content:
         has_focus = self.query_one(SongRows).has_focus
