@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep_tui.paths import absolute, shown
+from acestep_tui.recent import remember_preset
 from acestep_tui.screens.dialog import Choice, Dialog
 from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.widgets.paint import BOLD, join
@@ -63,6 +64,7 @@ class PresetSaver:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             save_preset(self._screen.draft, path)
+            remember_preset(path)
         except (UserError, OSError) as error:
             said = error.message if isinstance(error, UserError) else f"{path}: {error.strerror or error}"
             call(self._screen.house.toast, "error", "The preset could not be saved.", said)
