@@ -392,7 +392,7 @@ class WizardScreen(HouseScreen):
 
     def farewell(self) -> list[str]:
         """What the shell says after closing."""
-        if not self.keeping.is_kept:
+        if not self.keeping.will_be_kept:
             return []
         place = STEP_IDS.index(self.draft.step)
         return [f"Your draft is kept: {self.draft.shown_name}, step {place + 1}. Go on with it:  acestep-tui"]

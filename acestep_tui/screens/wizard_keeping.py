@@ -48,6 +48,11 @@ class Keeping:
         """The draft's file."""
         return self._keeper.path
 
+    @property
+    def will_be_kept(self) -> bool:
+        """Whether the draft is on disk, or will be once the screen is closed."""
+        return self.is_kept or self._timer is not None
+
     def touch(self) -> None:
         """The draft differs from what is on disk."""
         if self._timer is None:

@@ -10,10 +10,12 @@ from acestep_tui.recent import remember_preset
 from acestep_tui.screens.dialog import Choice, Dialog
 from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.widgets.paint import BOLD, join
-from acestep_tui.wizard.draft import Draft, slug
+from acestep_tui.wizard.draft import SOURCE_KEYS, Draft, slug
 from acestep_tui.wizard.fields import STEP_IDS
 from acestep_tui.wizard.preset import command, open_preset, save_preset
 from engine.contract.errors import UserError
+from engine.contract.fields import SETTINGS
+from engine.planning.recommend import Advice
 
 if TYPE_CHECKING:
     from acestep_tui.screens.wizard import WizardScreen
@@ -108,9 +110,20 @@ def read_preset(source: str) -> tuple[Draft | None, tuple[str, ...]]:
     except (UserError, OSError) as error:
         said = (error.message, error.hint) if isinstance(error, UserError) else (str(error), "")
         return None, tuple(part for part in said if part)
+    _hold_to_defaults(opened.draft)
     opened.draft.visited = list(STEP_IDS)
     opened.draft.step = "review"
     return opened.draft, tuple(notice.message for notice in opened.notices)
+
+
+def _hold_to_defaults(draft: Draft) -> None:
+    """What a file leaves out has its default, as on the command line: proposals stay proposals."""
+    held = draft.layers["preset"]
+    for setting in SETTINGS:
+        if setting.key not in held and setting.key not in (*SOURCE_KEYS, "output_dir"):
+            held[setting.key] = Advice(setting.default, "")
+    if draft.value("num_train_epochs"):
+        held["max_train_steps"] = Advice(0, "")  # the length is given once
 
 
 def _checked(typed: str) -> str:

@@ -20,7 +20,7 @@ DrawOption = Callable[[int, int, bool], Content]
 
 
 class Radio(Rows):
-    """Moving is choosing: there is always exactly one.
+    """Moving is choosing; at first none may be chosen.
 
     Args:
         draw: Draws an option beside its mark.
@@ -60,7 +60,12 @@ class Radio(Rows):
         self.values = list(values)
         if self.styles.height is None or self.styles.height.value != len(self.values):
             self.styles.height = max(len(self.values), 1)
-        self.set_rows(len(self.values), cursor=self.values.index(chosen) if chosen in self.values else 0)
+        if chosen in self.values:
+            self.set_rows(len(self.values), cursor=self.values.index(chosen))
+        else:
+            # None of them: the first arrow key chooses one.
+            self.num_rows, self.cursor = len(self.values), -1
+            self.redraw()
 
     def _option(self, index: int, width: int, is_selected: bool) -> Content:
         mark = ("▌", ACCENT) if is_selected and self.has_focus else " "

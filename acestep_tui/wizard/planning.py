@@ -21,7 +21,7 @@ _CHOSEN = ("model_type", "lora_rank", "acestep_lora_target", "peft_lora_target_m
 
 def advise(draft: Draft, facts: WizardFacts) -> None:
     """Put what is proposed into the draft's layers: for the goal, the device, the songs; yours stays over it."""
-    if draft.value("goal") is None:
+    if draft.origin("goal") in ("default", "recommended"):
         draft.recommend({"goal": Advice(DEFAULT_GOAL, "")})
     draft.layers["goal"] = goal_values(draft.value("goal"), sizes=facts.sizes)
     if facts.machine is not None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import pytest
 
 from acestep_tui.screens.wizard import WizardScreen
 from acestep_tui.wizard import keeper
 from acestep_tui.wizard.draft_files import drafts_folder, list_drafts, load_draft
+from acestep_tui.wizard.preset import to_preset
 from acestep_tui.wizard.stepper import Stepper
 from engine.contract.errors import DiskError
+from engine.contract.fields import SETTINGS_BY_KEY
 from tests.tui.harness import house_app, screen_text, until
 from tests.tui.wizard_facts import MACHINE, Quiet, night_ferry, quiet_pages, ready, screen_of, wizard_app
 
 __all__ = ["quiet_pages"]
 pytestmark = pytest.mark.usefixtures("quiet_pages")
+
+
+SCHEDULER = SETTINGS_BY_KEY["lr_scheduler"].default
 
 
 def row_with(app, words: str) -> str:
@@ -156,6 +163,9 @@ async def test_the_plan_follows_each_key(tmp_path):
         await pilot.press("tab", "5", "1", "2")
         await pilot.pause()
         assert screen.facts.plan.memory.amount > before
+        begun = time.perf_counter()
+        screen._changed()
+        assert time.perf_counter() - begun < 0.1
         assert row_with(app, "Plan") != plan_row
 
 
@@ -277,6 +287,26 @@ async def test_a_configuration_opens_at_the_review(tmp_path):
         await until(pilot, lambda: screen.draft.step == "review" and "500 steps" in row_with(app, " Schedule   "))
         assert "rank 32" in row_with(app, " Method   ")
         assert row_with(app, "Name").split()[1] == "mine"
+        # The file means what it means on the command line: nothing proposed slips in.
+        assert "as it is (bf16), recomputing" in row_with(app, " Hardware   ")
+        assert screen.draft.value("learning_rate") == 1e-4 and screen.draft.value("lr_scheduler") == SCHEDULER
+        assert set(to_preset(screen.draft)) <= {"lora_rank", "max_train_steps", "instance_data_dir", "output_dir"}
+        assert row_with(app, " Method   ").startswith(" Method     LoRA   ")
+        screen.go_to("method")
+        await until(pilot, lambda: screen.draft.step == "method")
+        assert not row_with(app, "◉") and "● yours" in row_with(app, " Rank")
+
+
+async def test_leaving_the_app_writes_the_last_change(tmp_path):
+    app = wizard_app(tmp_path, night_ferry("method"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("tab", "7", "7")
+        assert screen.farewell() == ["Your draft is kept: night-ferry, step 4. Go on with it:  acestep-tui"]
+        await pilot.press("ctrl+q")
+    for thread in [one for one in threading.enumerate() if one.name == "draft"]:
+        thread.join(5)
+    assert load_draft(drafts_folder() / "night-ferry.json")[0].value("lora_rank") == 77
 
 
 async def test_a_broken_configuration_says_what_and_goes_home(tmp_path):
