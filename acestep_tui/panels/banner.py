@@ -81,12 +81,13 @@ def _silence(state: RunState, facts: SilentFacts, silent_s: float | None, *, is_
 
 def _usual(state: RunState, facts: SilentFacts) -> list[str]:
     """How long that took before."""
-    if facts.usual_s is not None and facts.was_doing:
-        verb = facts.was_doing.split(" ", 1)[0].capitalize()
-        return [f"{verb} took {fmt.duration(facts.usual_s)} before."]
-    if state.phase == "train" and not state.span and state.pace_s is not None:
-        return [f"A step took {state.pace_s:.2f} s before."]
-    return []
+    is_step = facts.was_doing.startswith("training step")
+    usual_s = facts.usual_s if facts.usual_s is not None else state.pace_s if is_step else None
+    if usual_s is None:
+        return []
+    what = "A step" if is_step else facts.was_doing.split(" ", 1)[0].capitalize()
+    took = f"{usual_s:.2f} s" if is_step and usual_s < 10 else fmt.duration(usual_s)
+    return [f"{what} took {took} before."]
 
 
 def _suspicion(facts: SilentFacts, *, is_wide: bool) -> str:

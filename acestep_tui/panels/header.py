@@ -56,7 +56,10 @@ def passed(seconds: float) -> str:
 
 def moment(t: float, now: float) -> str:
     """A time of day, with its day where that is not today: ``14:42``, ``Tue 02:10``, ``12 Nov``."""
-    then, today = datetime.fromtimestamp(t), datetime.fromtimestamp(now)
+    try:
+        then, today = datetime.fromtimestamp(t), datetime.fromtimestamp(now)
+    except (ValueError, OverflowError, OSError):  # no calendar holds it
+        return fmt.UNKNOWN
     if then.date() == today.date():
         return fmt.time_of_day(t)
     if abs(t - now) < _WEEKDAY_KNOWN_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -142,6 +143,8 @@ class RunState:
     def eta_s(self, now: float) -> float | None:
         """Seconds left, counted down since the worker last said it; None while measuring, paused or not known."""
         if self.is_measuring or self.paused or self.step is None or self.step.eta_s is None or self.step_t is None:
+            return None
+        if not math.isfinite(self.step.eta_s):
             return None
         return max(self.step.eta_s - max(now - self.step_t, 0.0), 0.0)
 
