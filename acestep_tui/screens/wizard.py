@@ -222,8 +222,7 @@ class WizardScreen(HouseScreen):
     async def action_back(self) -> None:
         """Out of More settings, one page back, from the first one Home."""
         if self._more is not None:
-            await self._close_more()
-            self.step.focus_first()
+            await self.action_more()
             return
         place = STEP_IDS.index(self.draft.step)
         if self._is_up and self.step.take_back():
@@ -290,6 +289,8 @@ class WizardScreen(HouseScreen):
         said = self.step.footer_word(command) if self._more is None else None
         if said is not None:
             return said
+        if command.id == "wizard.more" and self._more is not None:
+            return "Fewer settings"
         if command.id == "wizard.next" and self.draft.step == "review":
             return "Start"
         if command.id == "wizard.copy_command":

@@ -38,7 +38,11 @@ class Keeping:
 
     def __init__(self, screen: WizardScreen, draft: Draft, path: Path | None) -> None:
         self._screen = screen
-        self._keeper = DraftKeeper(draft, path, lambda problem: screen.post_message(DraftKept(problem)))
+
+        def tell(problem: str) -> None:
+            screen.post_message(DraftKept(problem))
+
+        self._keeper = DraftKeeper(draft, path, tell)
         self._timer: Timer | None = None
         self.is_kept = path is not None
         self.problem = ""

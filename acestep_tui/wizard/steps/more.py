@@ -84,7 +84,9 @@ class MorePage(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         """The filter first: most of the time one knows what one looks for."""
-        self.query_one(Input).focus()
+        wanted = self.query_one(Input)
+        wanted.cursor_blink = bool(getattr(self.app, "has_motion", False))
+        wanted.focus()
 
     def show(self) -> None:
         """Draw again: a value may hang on another one."""
