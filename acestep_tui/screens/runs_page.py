@@ -15,6 +15,7 @@ from acestep_tui.panels.stats import highest_memory
 from acestep_tui.paths import shown
 from acestep_tui.runs.measures import Trend
 from acestep_tui.runs.state import RunState
+from acestep_tui.runs.status import UNREADABLE
 from acestep_tui.runs.summary import RunSummary, past
 from acestep_tui.screens.run_actions import shown_name, style_of
 from acestep_tui.widgets.chart import Plot, Trace, chart_lines, draw_chart
@@ -61,7 +62,8 @@ def run_row(run: RunSummary, width: int, now: float, *, is_selected: bool, is_ma
     style = BOLD if is_selected else ""
     state = join((run.status.glyph, style_of(run)), " ", run.status.word)
     # A cursor on a marked run stands before its mark.
-    cells: list[Part] = [state, (shown_name(run), style), run.steps_text, loss, (news, MUTED)]
+    steps = fmt.UNKNOWN if run.status is UNREADABLE else run.steps_text
+    cells: list[Part] = [state, (shown_name(run), style), steps, loss, (news, MUTED)]
     row = _row(join(cursor, diamond), cells, width)
     return row.stylize(_SELECTED) if is_selected else row
 
@@ -139,7 +141,7 @@ def _draft_lines(run: RunSummary, width: int, now: float) -> list[Content]:
     sentence = f"Not started. {run.steps_text[:1].upper()}{run.steps_text[1:]}, saved {past(run.last_t, now)}."
     said = f"{run.cause}. {run.cure}" if run.cause and run.status.severity == "error" else sentence
     lines = [title(width, run.name, live=("draft", MUTED)), *wrap(said, width)]
-    return [*lines, join((shown(run.path), MUTED))]
+    return [*lines, fit((shown(run.path), MUTED), width)]
 
 
 def _below(run: RunSummary, state: RunState | None, width: int, height: int) -> list[Content]:
@@ -154,6 +156,8 @@ def _below(run: RunSummary, state: RunState | None, width: int, height: int) -> 
     best = state.best if state is not None else None
     facts = [text(fmt.size(run.size_bytes))] if run.size_bytes is not None else []
     facts += [text(f"held-out {fmt.loss(best.loss)}")] if best is not None else []
+    where = [f"on {run.host}" if run.host else "", "read-only" if run.is_readonly else ""]
+    facts += [text(word) for word in where if word]
     tail = Content("   ").join([Content(""), *facts])
     path = shown(run.path)
     room = width - tail.cell_length
