@@ -128,6 +128,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("review", "down", "down", "", "One row down", in_palette=False),
     Command("editor", "keep", "ctrl+s", "Keep", "Keep the text", in_palette=False, is_priority=True),
     Command("editor", "drop", "escape", "Leave as it was", "Leave the text as it was", in_palette=False),
+    # -- the download of a model --
+    Command("download", "begin", "enter", "", "Download, or go on to the next page", in_palette=False),
+    Command("download", "stop", "x", "Stop", "Stop the download; what arrived stays", in_palette=False),
+    Command("download", "up", "up", "", "To the field above", in_palette=False),
+    Command("download", "down", "down", "", "To what follows", in_palette=False),
+    # -- looking for a folder --
+    Command("browse", "choose", "enter", "Open", "Open the folder", in_palette=False),
+    Command("browse", "take", "ctrl+n", "Choose", "Choose the folder that is open", wide="Choose this folder",
+            in_palette=False, is_priority=True),
+    Command("browse", "parent", "left", "Up", "To the folder above", in_palette=False),
+    Command("browse", "enter", "right", "", "Open the folder", in_palette=False),
+    Command("browse", "close", "escape", "Close", "Close without choosing", in_palette=False),
     # -- the table of songs --
     Command("songs", "toggle_problems", "exclamation_mark", "Problems", "Problems first, or all by name"),
     Command("songs", "filter", "slash", "Filter", "Filter the table"),

@@ -383,7 +383,9 @@ class WizardScreen(HouseScreen):
         return join((self.draft.shown_name, BOLD), f"  step {place + 1} of {len(STEPS)}, {STEPS[place].name}")
 
     def palette(self) -> Iterable[tuple[str, str, Callable[[], None]]]:
-        """Pages seen before, and what keeps a run alive after log-out."""
+        """What the page offers, pages seen before, what keeps a run alive after log-out."""
+        if self._is_up:
+            yield from self.step.palette()
         for step in STEPS:
             if step.id in self.draft.visited and step.id != self.draft.step:
                 yield f"Go to step: {step.name}", step.question, partial(self.go_to, step.id)

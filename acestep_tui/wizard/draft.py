@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from acestep_tui.paths import absolute
 from engine.contract.fields import SETTINGS, SETTINGS_BY_KEY
 from engine.contract.fields_base import WizardStep
 from engine.planning.recommend import Advice
@@ -44,6 +45,7 @@ class Draft:
         visited: Pages seen, in order.
         device: Identifier of what trains (``cuda:0``, ``mps``, ``cpu``); empty = the best one.
         source: The songs as typed.
+        hub_folder: Where models are kept, as typed; empty = where the hub client keeps them by itself.
         layers: Values with their reasons by layer.
         marks: Songs left out and songs without voice, by source: another folder does not lose them.
         following: Keys in your layer that only follow from another one of yours.
@@ -55,6 +57,7 @@ class Draft:
     visited: list[WizardStep] = field(default_factory=lambda: ["hardware"])
     device: str = ""
     source: str = ""
+    hub_folder: str = ""
     layers: dict[Origin, dict[str, Advice]] = field(default_factory=lambda: {layer: {} for layer in LAYERS})
     marks: dict[str, Marks] = field(default_factory=dict)
     following: set[str] = field(default_factory=set)
@@ -102,6 +105,14 @@ class Draft:
     def values(self) -> dict[str, Any]:
         """Every setting's value, as a configuration holds them: songs in the one key that names them."""
         return {setting.key: self.value(setting.key) for setting in SETTINGS}
+
+    @property
+    def cache_dir(self) -> Path | None:
+        """The hub client's cache, where it is not its usual one: in the folder typed for it."""
+        if not self.hub_folder:
+            return None
+        folder = absolute(self.hub_folder)
+        return folder if folder.name == "hub" else folder / "hub"
 
     @property
     def left_out(self) -> frozenset[str]:

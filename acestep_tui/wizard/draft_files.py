@@ -48,6 +48,7 @@ def snapshot(draft: Draft) -> dict[str, Any]:
         "visited": list(draft.visited),
         "device": draft.device,
         "source": draft.source,
+        "hub_folder": draft.hub_folder,
         "layers": {
             layer: {key: [_plain(advice.value), advice.reason] for key, advice in draft.layers[layer].items()}
             for layer in LAYERS
@@ -89,6 +90,7 @@ def load_draft(path: Path) -> tuple[Draft, tuple[str, ...]]:
         is_named=bool(data.get("is_named")),
         device=str(data.get("device") or ""),
         source=str(data.get("source") or ""),
+        hub_folder=str(data.get("hub_folder") or ""),
     )
     step = data.get("step")
     draft.step = step if step in STEP_IDS else "hardware"

@@ -125,14 +125,15 @@ def command(draft: Draft, path: Path | None = None) -> str:
 
 
 def environment(draft: Draft) -> dict[str, str]:
-    """Variables that a worker of this draft needs besides: the device, where one was chosen.
+    """Variables that a worker of this draft needs besides: the device and the models' folder, where they were chosen.
 
     Cards are counted in the order of the bus, as the driver lists them; CUDA's own order is another one.
     """
+    cache = {"HF_HUB_CACHE": str(draft.cache_dir)} if draft.cache_dir is not None else {}
     if not draft.device:
-        return {}
+        return cache
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if draft.device.startswith("cuda:") else {}
-    return {**order, "ACESTEP_DEVICE": draft.device}
+    return {**cache, **order, "ACESTEP_DEVICE": draft.device}
 
 
 def _take_songs(draft: Draft, listed: Any, config_path: Path, *, base_dir: Path) -> None:

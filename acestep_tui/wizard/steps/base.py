@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
@@ -232,6 +232,10 @@ class Step(VerticalScroll, can_focus=False):
         """Another word for a key on this page (empty = not in the footer); None leaves it."""
         del command
         return None
+
+    def palette(self) -> Iterable[tuple[str, str, Callable[[], None]]]:
+        """What this page adds to the command palette: a sentence, its help, what it does."""
+        return ()
 
     def browse(self) -> None:
         """Ctrl+O, if the page answers it."""

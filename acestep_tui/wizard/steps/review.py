@@ -231,7 +231,9 @@ class ReviewStep(Step):
         self._show_start()
         if self._state == "waiting" and fact == "model" and not self.facts.is_downloading:
             self._state = "ready"
-            self.start()
+            self._show_start()
+            if self._blocking() is None:  # the download may have failed
+                self.start()
 
     def _show_start(self) -> None:
         row = self.query_one(StartRow)
