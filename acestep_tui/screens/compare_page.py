@@ -118,6 +118,7 @@ def _differs_title(compared: Comparison, width: int) -> Content:
 def _cell_widths(compared: Comparison, width: int, *, label: int = _LABEL) -> list[int]:
     """The label's column, then one a run, as wide as what is in it; the last one has what is left."""
     count = len(compared.letters)
+    label = max(min(label, width - count * (_LEAST_CELL + 2)), _LEAST_CELL)
     most = max((width - label - 2 * count) // count, _LEAST_CELL)
     least = _NARROW_CELL if label < _LABEL else _WIDE_CELL
     rows = (*compared.settings, *compared.results)
