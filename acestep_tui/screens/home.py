@@ -126,7 +126,10 @@ class HomeScreen(RunActions):
 
     def on_home_screen_looked(self, message: Looked) -> None:
         """Show the computer."""
-        self.facts = dataclasses.replace(self.facts, checks=message.checks, in_use=message.in_use, model=message.model)
+        now = self.house.clock()
+        self.facts = dataclasses.replace(
+            self.facts, checks=message.checks, in_use=message.in_use, model=message.model, now=now, looked_at=now
+        )
         self._fill()
 
     def _fill(self) -> None:

@@ -19,6 +19,7 @@ from acestep_tui.wizard.fields import STEP_IDS
 _NARROW_RUNS, _WIDE_RUNS = 5, 6
 _CHECK_WIDTH = 14
 WIDE_SCREEN = 100
+_FRESH_S = 60.0
 # The ground of the selected row.
 SELECTED = "on $block-cursor-background"
 # The page's own width on a wide screen; what is narrower has the narrow rows.
@@ -45,6 +46,7 @@ class HomeFacts:
         model: The model's row of it.
         in_use: One line on a computer that works: ``✓ RTX 4070  6.6 of 12.0 GB used``.
         now: Unix seconds.
+        looked_at: When this computer was looked at.
         is_listed: Whether runs and drafts have been looked at.
     """
 
@@ -54,6 +56,7 @@ class HomeFacts:
     model: Check | None = None
     in_use: Sequence[Check] = ()
     now: float = 0.0
+    looked_at: float = 0.0
     is_listed: bool = True
 
     @property
@@ -91,7 +94,7 @@ def page(
     """
     is_wide, is_tall = width >= WIDE_SCREEN, height >= 30 and not is_compact
     margin = (width - _WIDE_INNER) // 2 if is_wide else 3
-    inner = _WIDE_INNER if is_wide else width - 2 * margin + 1
+    inner = _WIDE_INNER if is_wide else width - 2 * margin
     air = [AIR] if is_tall else []
     rows = _first_page(facts, inner, is_tall) if facts.is_first else _page(facts, inner, is_tall, selected, air)
     if is_compact:
@@ -113,7 +116,7 @@ def _first_page(facts: HomeFacts, width: int, is_tall: bool) -> list[PageRow]:
         "Bring a folder of music. Six short steps look at this computer and your songs, show what training takes,"
     )
     greeting += " and start it. Nothing runs before that."
-    live = text("looked just now" if facts.checks is not None else "looking …", MUTED)
+    live = text(_looked(facts), MUTED)
     rows = [AIR, *([AIR] * 3 if is_tall else []), still(text("Teach ACE-Step your songs.", f"{BOLD} {ACCENT}"))]
     rows += [still(line) for line in wrap(greeting, min(width - 2, 80))]
     rows += [AIR, *air, still(title(width, "This computer", live=live)), *air]
@@ -133,6 +136,13 @@ def _first_page(facts: HomeFacts, width: int, is_tall: bool) -> list[PageRow]:
     return rows
 
 
+def _looked(facts: HomeFacts) -> str:
+    if facts.checks is None:
+        return "looking …"
+    is_fresh = facts.now - facts.looked_at < _FRESH_S
+    return "looked just now" if is_fresh else f"looked {fmt.ago(facts.looked_at, facts.now)}"
+
+
 def _first_checks(facts: HomeFacts) -> list[Check]:
     names = ("Graphics card", "Memory", "Disk", "Audio")
     found = {check.name: check for check in facts.checks or ()}
@@ -142,9 +152,13 @@ def _first_checks(facts: HomeFacts) -> list[Check]:
 
 def _check_line(check: Check, width: int) -> Content:
     head = join((check.glyph, check.style), " ", check.name.ljust(_CHECK_WIDTH), " ", check.fact)
-    cure = check.cure if head.cell_length + len(check.cure) + 3 <= width else ""
-    if width >= _WIDE_INNER and cure:
-        return join(head.pad_right(max(0, 60 - head.cell_length)), (cure, MUTED))
+    if width >= _WIDE_INNER:
+        # The first set-up that needs the model is where it is fetched.
+        step = ", step 2" if check.name == "Model" and check.cure else ""
+        return fit(
+            join(fit(head, 60) if head.cell_length < 60 else head + text(" "), (check.cure + step, MUTED)), width
+        )
+    cure = check.cure if check.state != "ok" and head.cell_length + len(check.cure) + 3 <= width else ""
     return spread(head, (cure, MUTED), width)
 
 
@@ -207,8 +221,8 @@ def _recent_row(row: Recent, now: float) -> Callable[[int, bool], Content]:
         if width < _WIDE_INNER:
             head = join(mark, columns([state, (name, style), steps], [11, 17, -16], gap=1))
             return spread(head, (news, MUTED), width)
-        cells: list[Part] = [state, (name, style), steps, loss, (news, MUTED), (about, MUTED)]
-        return join(mark, columns(cells, [11, 20, -16, 7, 16, 24], gap=1))
+        start = columns([state, (name, style), steps, loss], [11, 19, -16, -7], gap=1)
+        return join(mark, start, "  ", columns([(news, MUTED), (about, MUTED)], [16, 21], gap=1))
 
     return draw
 
@@ -252,7 +266,11 @@ def attention(facts: HomeFacts, width: int, selected: object | None) -> Content:
     whole = head + text(run.good_to_know)
     if whole.cell_length <= width or not run.cure:
         return fit(whole, width)
-    return fit(head + text(f"{run.cause}. ↵ shows what to do."), width)
+    # What does not fit gives way to the key that shows all of it.
+    tail = text(" ↵ shows what to do.")
+    cause = text(f"{run.cause}.")
+    room = width - head.cell_length - tail.cell_length
+    return fit(head + (fit(cause, room) if cause.cell_length > room else cause) + tail, width)
 
 
 def _in_use_line(facts: HomeFacts) -> Content:
