@@ -68,15 +68,14 @@ def _disk(state: RunState) -> str:
 
 def _silence(state: RunState, facts: SilentFacts, silent_s: float | None, *, is_wide: bool) -> list[str]:
     heard = passed(silent_s if silent_s is not None else 0.0)
-    pid = f" ({facts.pid})" if is_wide and facts.pid is not None else ""
+    measured = " ".join([*_usual(state, facts), _suspicion(facts, is_wide=is_wide)]).strip()
     verdict = state.verdict
-    if verdict is not None and verdict.by_lock and verdict.is_locked:
-        life = f"The process is alive{pid}"
-    else:
-        life = "Whether the process is alive cannot be seen from here"
+    if verdict is None or not (verdict.by_lock and verdict.is_locked):
+        doing = f"; it was {facts.was_doing}" if facts.was_doing else ""
+        return [f"No news for {heard}{doing}.", "Whether the process is alive cannot be seen from here."]
+    pid = f" ({facts.pid})" if is_wide and facts.pid is not None else ""
     doing = f"{' and' if is_wide else '; it'} was {facts.was_doing}" if facts.was_doing else ""
-    first = f"No news for {heard}. {life}{doing}."
-    return [first, " ".join([*_usual(state, facts), _suspicion(facts, is_wide=is_wide)]).strip()]
+    return [f"No news for {heard}. The process is alive{pid}{doing}.", measured]
 
 
 def _usual(state: RunState, facts: SilentFacts) -> list[str]:

@@ -38,7 +38,7 @@ class Ticker:
     def told(self, passed_s: float) -> float:
         """The seconds to show now."""
         told = self._told
-        if told is None or passed_s < _MINUTE_S or not 0 <= passed_s - told < _SLOW_TICK_S:
+        if told is None or min(passed_s, told) < _MINUTE_S or not 0 <= passed_s - told < _SLOW_TICK_S:
             self._told = passed_s
             return passed_s
         return told

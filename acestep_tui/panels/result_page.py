@@ -20,7 +20,7 @@ _LABEL = 8
 _PROOF = 16
 # Proof, its name, what it says when the worker gave no words: passed, failed, not measured.
 PROOFS = (
-    ("works", "It works", "training changed what the model predicts", "it changes nothing: do not use this file", ""),
+    ("works", "It works", "training changed what the model predicts", "do not use this file", ""),
     ("loads", "It loads", "read back: every part matches", "what was read back is not what was trained", ""),
     ("is_yours", "It is yours", "alike, no copy", "it comes close to copying a song", "no musical features"),
     ("resumes", "It can go on", "its last step is saved, r trains on", "its last step has no save point", ""),
@@ -102,13 +102,13 @@ def proof_lines(state: RunState, width: int) -> list[Content]:
     for key, name, passed, failed, missing in PROOFS:
         value = getattr(proofs, key) if proofs is not None else None
         said = proofs.notes.get(key, "") if proofs is not None else ""
-        if said[:1].isdigit():
-            said = f"held-out loss {said}"  # the worker's words begin with the number
         if value is None:
             why = said or missing
             glyph, style, words = fmt.UNKNOWN, MUTED, f"not measured{f': {why}' if why else ''}"
         elif value:
-            glyph, style, words = "✓", SUCCESS, said or passed
+            # Of two losses the worker gives only the numbers.
+            words = f"held-out loss {said}" if said[:1].isdigit() else said or passed
+            glyph, style = "✓", SUCCESS
         else:
             glyph, style, words = "✗", ERROR, f"{said}: {failed}" if said else failed
         rows.append(fit(join((f"{glyph} ", style), name.ljust(_PROOF), (words, MUTED)), width))
@@ -187,7 +187,7 @@ def _step(seconds: float | None) -> str:
 def use_lines(state: RunState, width: int) -> list[Content]:
     """Where the file goes."""
     if is_whole_model(state):
-        rows = [("ACE-Step", "give the folder as its model")]
+        rows = [("ACE-Step", "give the folder as model")]
     else:
         rows = [
             ("ComfyUI", "put it in models/loras"),
