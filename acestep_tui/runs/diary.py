@@ -225,7 +225,8 @@ def _write_outcome(state: RunState, event: events.AdapterExported | events.Proof
     if isinstance(event, events.AdapterExported):
         is_good = event.verified
         path = PurePath(event.path)
-        text = f"exported {path.parent.name if path.suffix else path.name}"
+        is_in_its_folder = bool(path.suffix) and path.parent.name != "export"
+        text = f"exported {path.parent.name if is_in_its_folder else path.stem}"
         text += "" if is_good else ": it does not read back the same"
     else:
         results = (event.works, event.loads, event.is_yours, event.resumes)
