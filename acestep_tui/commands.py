@@ -150,6 +150,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("song", "back", "escape", "Back", "Back to the table", in_palette=False),
     Command("song", "previous", "up,k", "Song", "The song before", wide="Other song", shown="↑↓", in_palette=False),
     Command("song", "next", "down,j", "", "The next song", in_palette=False),
+    Command("song", "page_up", "pageup", "", "One page up in caption and lyrics", in_palette=False),
+    Command("song", "page_down", "pagedown", "", "One page down in caption and lyrics", in_palette=False),
     Command("song", "leave_out", "space", "Leave out", "Leave this song out, or take it back"),
     Command("song", "no_voice", "i", "No voice", "Mark this song as without voice"),
     Command("song", "edit", "ctrl+g", "Edit", "Edit caption and lyrics in $EDITOR", wide="Edit in $EDITOR"),
@@ -240,6 +242,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("compare", "next_curve", "v", "Curve", "Next curve"),
     Command("compare", "copy", "y", "Copy", "Copy the table", wide="Copy table"),
     # -- settings --
+    Command("settings", "move", "up", "Move", "Up and down", shown="↑↓", in_palette=False),
     Command("settings", "choose", "enter", "Change", "Change the setting", in_palette=False),
     Command("settings", "find", "slash", "Find", "Find a setting"),
     Command("settings", "default", "backspace", "Default", "Back to the default", is_narrow=False),

@@ -15,7 +15,7 @@ from acestep_tui.glossary import MORE_WORDS, SHELL, WORDS
 from acestep_tui.screens.base import HouseScreen
 from acestep_tui.widgets.filter_bar import FilterBar
 from acestep_tui.widgets.lines import Lines
-from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, fit, join, text, title
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, fit, join, text, title, wrap
 from acestep_tui.widgets.rows import Rows
 
 _KEY_WIDTH = 5
@@ -25,12 +25,15 @@ _RIGHT_NAMES = (
     *("read_left", "zoom_in", "follow", "toggle_log", "cycle_smoothing", "next_curve"),
     *("warnings_only", "filter"),
 )
+# Keys of a zoomed page that belong to the screen all the same.
+_ALSO = {"monitor": ("zoom",)}
 # Said once on the page of all screens: second halves of a pair, and what every screen has.
 _LEFT_OUT_NAMES = {
     *("back", "read_right", "pan_left", "pan_right", "zoom_out", "show_all", "toggle_dots"),
 }
 _SCOPE_NAMES = {
-    "app": "Everywhere", "home": "Home", "wizard": "Setting up a run", "songs": "The table of songs",
+    "app": "Everywhere", "rows": "Lists", "home": "Home", "wizard": "Setting up a run", "field": "Fields of the set-up",
+    "download": "The model", "songs": "The table of songs",
     "song": "One song", "monitor": "Monitor", "zoom": "Zoomed chart", "samples": "Samples", "saves": "Save points",
     "log": "The whole log",
     "runs": "Runs", "compare": "Compare", "settings": "Settings", "help": "Help", "doctor": "This computer",
@@ -118,7 +121,8 @@ class HelpScreen(HouseScreen):
 def enabled_commands(screen: HouseScreen) -> list[Command]:
     """The commands of a screen's scopes that help lists: those that could act in its present state."""
     found, seen = [], set()
-    for scope in screen.scopes:
+    scopes = dict.fromkeys((*screen.scopes, *(also for scope in screen.scopes for also in _ALSO.get(scope, ()))))
+    for scope in scopes:
         for command in of_scope(scope):
             if command.name == "copy" and scope != screen.scopes[0]:
                 continue
@@ -154,7 +158,7 @@ def page_lines(commands: Sequence[Command], width: int, *, wanted: str = "") -> 
     lines = [title(width, "Keys on this screen", is_focused=True), *key_lines(commands, width, wanted), Content("")]
     words = [row for row in WORDS if wanted in " ".join(row).casefold()]
     if words:
-        lines += [title(width, "Words"), *word_lines(words), Content("")]
+        lines += [title(width, "Words"), *word_lines(words, width), Content("")]
     shell = [row for row in SHELL if wanted in " ".join(row).casefold()]
     if shell:
         lines.append(title(width, "From any shell"))
@@ -168,6 +172,7 @@ def key_lines(commands: Sequence[Command], width: int, wanted: str = "") -> list
     right = [command for command in commands if command.name in _RIGHT_NAMES and command.scope in ("monitor", "zoom")]
     right.sort(key=lambda command: _RIGHT_NAMES.index(command.name))
     left = [command for command in commands if command not in right]
+    left.sort(key=lambda command: command.name == "copy")  # copying comes last
     if not right:
         half = (len(commands) + 1) // 2
         left, right = list(commands[:half]), list(commands[half:])
@@ -198,10 +203,13 @@ def all_keys_lines(width: int, wanted: str = "") -> list[Content]:
             lines += [title(width, name), *key_lines(commands, width), text("")]
     words = [row for row in (*WORDS, *MORE_WORDS) if wanted in " ".join(row).casefold()]
     if words:
-        lines += [title(width, "Words"), *word_lines(words)]
+        lines += [title(width, "Words"), *word_lines(words, width)]
     return lines
 
 
-def word_lines(words: Sequence[tuple[str, str]]) -> list[Content]:
-    """Words with their meaning."""
-    return [join((word.ljust(_WORD_WIDTH), BOLD), (meaning, MUTED)) for word, meaning in words]
+def word_lines(words: Sequence[tuple[str, str]], width: int) -> list[Content]:
+    """Words with their meaning, over several lines where it is long."""
+    lines: list[Content] = []
+    for word, meaning in words:
+        lines += wrap(join((word.ljust(_WORD_WIDTH), BOLD), (meaning, MUTED)), width, indent=_WORD_WIDTH)
+    return lines

@@ -126,6 +126,10 @@ class SettingsScreen(HouseScreen):
 
         return take
 
+    def action_move(self) -> None:
+        """Up belongs to the list."""
+        self.query_one("#list", Page).action_up()
+
     def action_default(self) -> None:
         """Back to the default."""
         target = self.query_one("#list", Page).selected

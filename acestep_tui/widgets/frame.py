@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from acestep_tui.commands import COMMANDS, Command, by_id, shown_key
@@ -14,6 +15,7 @@ from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import ACCENT, MUTED, Part, join, spread, text
 
 WIDE_COLUMNS = 120
+_OWN_NAMES = {"rows.choose": "choose", "rows.up": "move"}
 _ORDER = {command.id: place for place, command in enumerate(COMMANDS)}
 
 
@@ -44,12 +46,22 @@ class Header(Lines):
 
 
 @dataclass(frozen=True, slots=True)
+class _Active:
+    """A command that can be given now: its key as written, its action, and whose action that is."""
+
+    command: Command
+    key: str
+    action: str
+    node: DOMNode
+
+
+@dataclass(frozen=True, slots=True)
 class _Key:
     """A key in the footer: where it stands, and what it does when clicked."""
 
     start: int
     end: int
-    action: str
+    active: _Active
 
 
 class Footer(Lines):
@@ -78,41 +90,42 @@ class Footer(Lines):
         right = self._right(commands)
         room = width - right.cell_length - 3
         left, keys = text(" "), []
-        for command, key, action in commands:
+        for active in commands:
+            command, key = active.command, active.key
             if command.scope == "app":
                 continue
             word = self._word(command, is_wide=width >= WIDE_COLUMNS)
             if not word or not (command.is_narrow or width >= WIDE_COLUMNS):
                 continue
             if command.shown_narrow and width < WIDE_COLUMNS and key == command.key_shown:
-                key = command.shown_narrow  # noqa: PLW2901 - the footer's own spelling of this key
+                key = command.shown_narrow
             piece = join((key, f"bold {ACCENT}"), " ", (word, MUTED))
             start = left.cell_length
             if start + piece.cell_length > room:
                 break
-            keys.append(_Key(start, start + piece.cell_length, action))
+            keys.append(_Key(start, start + piece.cell_length, active))
             left += piece + Content("  ")
         self._keys = [*keys, *self._right_keys(width, commands)]
         return [spread(left.rstrip(), join(right, " "), width)]
 
-    def _active(self) -> list[tuple[Command, str, str]]:
-        """Commands bound and enabled now, in the table's order, each with its key and action."""
-        found: dict[str, tuple[Command, str, str]] = {}
+    def _active(self) -> list[_Active]:
+        """Commands bound and enabled now, in the table's order."""
+        found: dict[str, _Active] = {}
         for active in self.screen.active_bindings.values():
             command = self._named(by_id(active.binding.id or ""), active.node)
             if command is not None and active.enabled and command.id not in found:
                 changed = self.app._keymap.get(command.id)
                 key = shown_key(changed.partition(",")[0]) if changed else command.key_shown
-                namespace = "app." if active.node is self.app else ""
-                found[command.id] = (command, key, f"{namespace}{active.binding.action}")
-        return sorted(found.values(), key=lambda item: _ORDER[item[0].id])
+                found[command.id] = _Active(command, key, active.binding.action, active.node)
+        return sorted(found.values(), key=lambda item: _ORDER[item.command.id])
 
     def _named(self, command: Command | None, node: object) -> Command | None:
-        """Enter on a list is called what the list itself, or the screen, calls it."""
-        if command is None or command.id != "rows.choose":
+        """Enter and the arrows on a list are called what the list itself, or the screen, calls them."""
+        own = _OWN_NAMES.get(command.id) if command is not None else None
+        if command is None or own is None:
             return command
         scopes: tuple[str, ...] = (*getattr(node, "scopes", ()), *getattr(self.screen, "scopes", ()))
-        return next((named for scope in scopes if (named := by_id(f"{scope}.choose")) is not None), command)
+        return next((named for scope in scopes if (named := by_id(f"{scope}.{own}")) is not None), command)
 
     def _word(self, command: Command, *, is_wide: bool) -> str:
         """The footer's word; a screen may have another one for its state (Pause, Go on)."""
@@ -120,25 +133,29 @@ class Footer(Lines):
         word = change(command) if change is not None else command.word
         return command.wide if is_wide and command.wide and word == command.word else word
 
-    def _right(self, commands: Sequence[tuple[Command, str, str]]) -> Content:
+    def _right(self, commands: Sequence[_Active]) -> Content:
         parts: list[Part] = []
-        for command, key, _ in commands:
-            if command.scope == "app" and command.word:
-                shown = "F1" if command.name == "help" and self.screen.has_class("-typing") else key
-                parts += [(shown, f"bold {ACCENT}"), " ", (command.word, MUTED), "  "]
+        for active in _everywhere(commands):
+            shown = "F1" if active.command.name == "help" and self.screen.has_class("-typing") else active.key
+            parts += [(shown, f"bold {ACCENT}"), " ", (active.command.word, MUTED), "  "]
         return join(*parts).rstrip()
 
-    def _right_keys(self, width: int, commands: Sequence[tuple[Command, str, str]]) -> list[_Key]:
+    def _right_keys(self, width: int, commands: Sequence[_Active]) -> list[_Key]:
         keys, end = [], width - 1
-        for command, key, action in reversed([item for item in commands if item[0].scope == "app" and item[0].word]):
-            start = end - len(key) - 1 - len(command.word)
-            keys.append(_Key(start, end, action))
+        for active in reversed(_everywhere(commands)):
+            start = end - len(active.key) - 1 - len(active.command.word)
+            keys.append(_Key(start, end, active))
             end = start - 2
         return keys
 
     async def on_click(self, event: events.Click) -> None:
-        """A click on a key does what the key does."""
+        """A click on a key does what the key does, for the widget that has it."""
         for key in self._keys:
             if key.start <= event.x < key.end:
-                await self.screen.run_action(key.action)
+                await self.app.run_action(key.active.action, key.active.node)
                 return
+
+
+def _everywhere(commands: Sequence[_Active]) -> list[_Active]:
+    """Those at the right end: what every screen has."""
+    return [active for active in commands if active.command.scope == "app" and active.command.word]
