@@ -16,12 +16,14 @@ from acestep_tui.commands import Command, bindings
 from acestep_tui.messages import RunLoaded, RunUpdated
 from acestep_tui.panels.banner import Banner
 from acestep_tui.panels.header import Ticker, header_right, passed, short_name, state_word, tiny_line
+from acestep_tui.panels.layout import WIDE_COLUMNS
 from acestep_tui.panels.progress import TopStrip
 from acestep_tui.panels.view import view_of
 from acestep_tui.runs.commands import News
+from acestep_tui.screens.monitor_footer import monitor_word
 from acestep_tui.screens.monitor_stage import Stage
 from acestep_tui.watching import Watch
-from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, Part, join
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, Part, join, text
 from engine.contract.run_dir import RunDir
 
 _TOASTS = {"good": "done", "warning": "warning", "error": "error"}
@@ -118,8 +120,18 @@ class MonitorScreen(Stage):
     def _tell(self, news: News) -> None:
         lines = [news.title, news.detail] if news.detail else [news.title]
         self.house.toast(_TOASTS.get(news.severity, "info"), *lines)
-        if news.kind in ("run_ended", "crashed") and self.house.settings["notify"] != "nothing":
+        if news.kind in ("run_ended", "crashed"):
+            self._ring(news.title)
+
+    def _ring(self, words: str) -> None:
+        """Tell whoever looks elsewhere, in the way they asked for."""
+        wish = self.house.settings["notify"]
+        if wish == "bell":
             self.app.bell()
+        elif wish == "notice" and self.app._driver is not None:
+            # OSC 9: terminals show it as a notice of the desktop, over SSH too; others ignore it.
+            shown = text(f"{short_name(self.run.name)}: {words}").plain
+            self.app._driver.write(f"\x1b]9;{shown}\x07")
 
     # -- what is shown --
 
@@ -135,12 +147,18 @@ class MonitorScreen(Stage):
         self.tick()
         self.refresh_bindings()
 
+    def on_screen_resume(self) -> None:
+        """Back from the settings, say: glyphs, clock and density may be others."""
+        if self.is_loaded:
+            self.refresh_run()
+
     def tick(self) -> None:
         """Each second: how long ago the last event was, and what that means."""
         now = self.house.clock()
         silent_s = self._silent_s(now)
         if self.is_loaded:
             self.state.tick(now)
+            self.place()
             self.query_one(Banner).show(self.state, silent_s)
             right: Part = header_right(
                 self.state, now, silent_s, is_readonly=self.is_readonly_now, turn=self._turn if self._turning else 0
@@ -190,7 +208,7 @@ class MonitorScreen(Stage):
             return command.word
         if self.zoomed:
             return "Back" if command.name == "back" and self.page is None else ""
-        return self.monitor_word(command, is_wide=self.size.width >= 120)
+        return monitor_word(command, self.state, is_wide=self.size.width >= WIDE_COLUMNS) if self.is_loaded else ""
 
     def palette(self) -> Iterable[tuple[str, str, Callable[[], None]]]:
         """What has no key."""

@@ -12,7 +12,6 @@ from textual import work
 from textual.message import Message
 
 from acestep_tui import format as fmt
-from acestep_tui.commands import Command
 from acestep_tui.panels.base import Copied, Page, Panel
 from acestep_tui.panels.header import short_name
 from acestep_tui.panels.loss import LossPanel
@@ -327,36 +326,7 @@ class RunControl(HouseScreen):
         word = {View.STOPPED: "stopped", View.FAILED: "failed"}.get(self.view, "crashed")
         return [f"{self.run.name} {word} at step {steps}.", f"Look again, and r goes on:  {back}"]
 
-    # -- words --
-
-    def monitor_word(self, command: Command, *, is_wide: bool) -> str:
-        """The footer's word for one of the monitor's commands in the present state."""
-        view, name = self.view, command.name
-        if name == "pause":
-            return "Go on" if self.state.paused else "Pause"
-        if name in ("toggle_log", "copy", "zoom", "panel(1)"):
-            return self._word_by_room(name, is_wide=is_wide)
-        if name == "panel(5)":
-            return "Listen" if view is View.FINISHED or view.is_broken else ""
-        if name == "panel(7)":
-            return "Log" if view.is_broken else ""
-        if name in ("compare", "new_run"):
-            return command.word if view in (View.FINISHED, View.STOPPED) else ""
-        return command.word
-
-    def _word_by_room(self, name: str, *, is_wide: bool) -> str:
-        """Words that give way to more important ones where the row is short, and to the state's own ones."""
-        view = self.view
-        if not self.is_loaded:
-            return ""
-        if name == "copy":
-            return "Copy report" if view.is_broken else "Copy" if is_wide and view is View.TRAINING else ""
-        if name == "panel(1)":
-            return "Panels" if view is View.PREPARING or (is_wide and not view.is_broken) else ""
-        is_chart = view in (View.TRAINING, View.STOPPED)
-        if name == "toggle_log":
-            return "Log scale" if is_chart and is_wide else ""
-        return "Zoom" if is_chart else ""
+    # -- the palette --
 
     def control_palette(self) -> Iterable[tuple[str, str, Callable[[], None]]]:
         """Sentences for what has no key."""
@@ -371,6 +341,20 @@ class RunControl(HouseScreen):
         for sentence, value, what in copies:
             yield sentence, value, _copier(self.house.copy, value, what)
         yield "Copy a report of this run", "State, last words, version, log", self._copy_report
+        yield "Verify save points", "Compare their files with their checksums", self._verify
+        for sentence in ("Write HTML report", "Generate a song…"):
+            yield sentence, "Comes with a later version", self._say_later
+
+    def zoom(self, name: str) -> Page | None:
+        """Give a panel the whole body."""
+        del name
+
+    def _verify(self) -> None:
+        self.zoom("saves")
+        self.house.toast("info", "Choose a save point and press v.")
+
+    def _say_later(self) -> None:
+        self.house.toast("info", "This comes with a later version.")
 
     def _copy_report(self) -> None:
         self.house.copy(report(self.state, self.house.clock()), "the report")

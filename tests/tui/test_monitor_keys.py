@@ -323,6 +323,16 @@ async def test_who_comes_back_is_told_how_long_they_were_away(monkeypatch, tmp_p
         assert toasts(app) == ["● Welcome back. You were away 2 h 10 min; training went on.\nNothing was lost."]
 
 
+async def test_the_end_is_a_notice_where_that_was_asked_for(monkeypatch, tmp_path, folder):
+    written: list[str] = []
+    app = monitor_app(monkeypatch, tmp_path, facts.training_course().state, NOW, folder=folder, notify="notice")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await loaded(pilot)
+        monkeypatch.setattr(app._driver, "write", written.append)
+        await tell(pilot, screen, events.RunEnded(outcome="failed", exit_code=5, error="the disk is full"), t=NOW)
+        assert written == ["\x1b]9;night-ferry: The disk is full.\x07"]
+
+
 async def test_the_end_rings(monkeypatch, tmp_path, folder):
     rung: list[str] = []
     app = monitor_app(monkeypatch, tmp_path, facts.training_course().state, NOW, folder=folder)

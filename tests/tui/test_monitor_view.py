@@ -293,4 +293,6 @@ async def test_the_palette_offers_what_has_no_key(opened):
         assert app.clipboard == "acestep-tui attach 2026-11-22_1349_night-ferry"
         found["Copy a report of this run"]()
         assert "last event: 2026-11-22T14:21:07Z" in app.clipboard
-        assert len(found) == 4
+        found["Verify save points"]()
+        await until(pilot, lambda: isinstance(screen.page, SavesPage))
+        assert {"Write HTML report", "Generate a song…", "Copy command for this run"} <= set(found)
