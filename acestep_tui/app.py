@@ -80,7 +80,7 @@ class AceStepApp(App[list[str]]):
         super().__init__()
         for theme in house_themes():
             self.register_theme(theme)
-        self.settings.on_change = self.apply_setting
+        self.settings.on_change = self._setting_changed
         self._lasting: list[Notification] = []
         self._folded: Notification | None = None
         self._num_folded = 0
@@ -121,6 +121,9 @@ class AceStepApp(App[list[str]]):
             self.set_keymap(self.settings.keys)
         if key in _REDRAWN and self.is_running:
             self._redraw_screens()
+
+    def _setting_changed(self, key: str) -> None:
+        self.apply_setting(key)
         if self.settings.problem and self.is_running:
             self.toast("warning", self.settings.problem)
 

@@ -58,8 +58,13 @@ class SettingsScreen(HouseScreen):
         super().on_resize(event)
         self._fill()
 
+    def looks_changed(self) -> None:
+        """More or less air."""
+        self._fill()
+
     def _fill(self) -> None:
-        air = 2 if self.size.height >= 32 else 0
+        is_compact = self.house.settings["density"] == "compact"
+        air = 2 if self.size.height >= 32 and not is_compact else 0
         self.query_one("#list", Page).show(list(self._page_rows(air)))
 
     def _page_rows(self, air: int) -> Iterable[PageRow]:
@@ -161,7 +166,10 @@ class SettingsScreen(HouseScreen):
             self.house.toast("error", f"{editor} could not be started: {error}", "Set EDITOR to your editor.")
             return
         read = load_settings(settings.path)
-        settings.values, settings.keys, settings.problem = read.values, read.keys, read.problem
+        settings.values, settings.keys, settings.other = read.values, read.keys, read.other
+        settings.problem = read.problem
+        if settings.problem:
+            self.house.toast("warning", settings.problem)
         for key in LOOKS:
             self.house.apply_setting(key)
         self._fill()
