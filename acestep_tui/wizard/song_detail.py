@@ -10,7 +10,7 @@ from pathlib import Path
 
 from acestep_tui import format as fmt
 from acestep_tui.wizard.song_text import CaptionText, LyricsText, language_name, read_caption, read_lyrics_text
-from acestep_tui.wizard.songs import SongRow
+from acestep_tui.wizard.songs import SongRow, State
 from engine.contract.backends import LocalBackend
 from engine.contract.config import Config
 from engine.dataset.captions import caption_file
@@ -65,19 +65,19 @@ class SongDetail:
             return f"{length}, trained whole" if song.duration_s <= 240 else f"{length}, cut at {_cut(self.use)}"
         return f"{length}, cut at {_cut(self.use)}"
 
-    def notes(self) -> list[tuple[str, str]]:
-        """What is good to know, each with ``ready`` or ``warning``."""
-        said: list[tuple[str, str]] = []
+    def notes(self, *, is_short: bool = False) -> list[tuple[State, str]]:
+        """What is good to know, each with ``ready`` or ``warning``; shorter where a row is all there is."""
+        said: list[tuple[State, str]] = []
         if self.caption.cut_at is not None:
             said.append(("warning", f"The caption is cut after {self.caption.max_tokens} tokens."))
         said += [("warning", f"{problem[:1].upper()}{problem[1:]}.") for problem in self.lyrics.problems]
         unknown, total = self.lyrics.num_unknown, self.lyrics.num_tokens
         if unknown:
             said.append(("warning", f"{unknown:,} of {total:,} tokens are signs the model does not know."))
-        return said + self._language_notes()
+        return said + self._language_notes(is_short=is_short)
 
-    def _language_notes(self) -> list[tuple[str, str]]:
-        said: list[tuple[str, str]] = []
+    def _language_notes(self, *, is_short: bool) -> list[tuple[State, str]]:
+        said: list[tuple[State, str]] = []
         # Short lines are often taken for another language; only most of them together tell one that has no token.
         foreign = Counter((line.detected, line.language) for line in self.lyrics.lines if line.detected)
         for (detected, language), number in foreign.most_common(1):
@@ -94,10 +94,12 @@ class SongDetail:
         ]
         if others:
             number, language = others[0]
-            which = f"Line {number} is {language_name(language)} among {language_name(main)}."
+            among = "" if is_short else f" among {language_name(main)}"
+            which = f"Line {number} is {language_name(language)}{among}."
             if len(others) > 1:
                 which = f"{len(others):,} lines are not {language_name(main)}."
-            said.append(("ready", f"{which} That is fine: every line is read in its own language."))
+            fine = "Fine" if is_short else "That is fine"
+            said.append(("ready", f"{which} {fine}: every line is read in its own language."))
         return said
 
 

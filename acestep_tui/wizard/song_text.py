@@ -49,6 +49,7 @@ class LyricLine:
         detected: The language found, where the model has no token for it and reads another; else empty.
         num_tokens, num_unknown: Its tokens, and those that stand for signs which the model does not know.
         problem: Why the line is left out; empty when it is not.
+        unknown: The signs of it that the model does not know, each once; may be empty although there are some.
     """
 
     text: str
@@ -57,6 +58,7 @@ class LyricLine:
     num_tokens: int = 0
     num_unknown: int = 0
     problem: str = ""
+    unknown: str = ""
 
     @property
     def is_tag(self) -> bool:
@@ -179,10 +181,26 @@ def _line(text: str, lyrics: str, tokenizer: Any, detection: str) -> LyricLine:
     except Exception as error:  # as the tokenizer: a line that cannot be read is left out and named
         reason = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         return LyricLine(stripped, problem=reason)
+    num_unknown = ids.count(UNKNOWN_ID)
     return LyricLine(
         stripped,
         language=language,
         detected="" if found == language else found,
         num_tokens=len(ids),
-        num_unknown=ids.count(UNKNOWN_ID),
+        num_unknown=num_unknown,
+        unknown=_unknown_signs(stripped, language, tokenizer) if num_unknown else "",
     )
+
+
+def _unknown_signs(text: str, language: str, tokenizer: Any) -> str:
+    """The signs of a line that have no token by themselves."""
+    from engine.lyrics.tokenizer import UNKNOWN_ID
+
+    found = ""
+    for sign in dict.fromkeys(text):
+        try:
+            is_known = sign.isspace() or UNKNOWN_ID not in tokenizer.encode_line(sign, language)
+        except Exception:  # a sign alone may be nothing to spell, although its line is
+            is_known = True
+        found += "" if is_known else sign
+    return found

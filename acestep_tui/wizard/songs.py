@@ -10,11 +10,13 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from acestep_tui import format as fmt
 from engine.dataset.report import Problem, Song, duration_words
 
+# Data set and relative path: what a song is told by.
+SongKey: TypeAlias = tuple[str, str]
 State = Literal["ready", "warning", "error", "left out"]
 
 GLYPHS: dict[State, str] = {"ready": "✓", "warning": "▲", "error": "✗", "left out": "○"}
@@ -284,6 +286,11 @@ class SongTable:
         if worst == "no_lyrics" and reason.startswith("lyrics "):
             return "lyrics cannot be read"
         return _NOTES.get(worst, problems[0].code.replace("_", " ") if problems else "")
+
+
+def song_key(shown: ShownRow) -> SongKey:
+    """What a row's song is told by."""
+    return (shown.row.backend_id, shown.row.name)
 
 
 def sung_lines(lyrics: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from textual.content import Content
 
@@ -15,6 +15,7 @@ from acestep_tui.wizard.songs import GLYPHS, Counts, ShownRow, SongTable, State,
 WIDE = 100
 _SONG, _LENGTH, _CAPTION, _LYRICS, _LANGUAGE = 23, 6, 33, 12, 4
 STYLES: dict[State, str] = {"ready": SUCCESS, "warning": WARNING, "error": ERROR, "left out": MUTED}
+_NO_BREAK = "\u00a0"
 _SELECTED = "on $block-cursor-background"
 
 
@@ -87,14 +88,25 @@ def message_lines(table: SongTable, scan: SongScan | None, width: int, *, most: 
     if not scan.is_done:
         return []
     nothing = nothing_usable(table)
-    lines = wrap(_said("error", nothing), width, indent=2) if nothing else []
+    names = {name for row in table.rows for name in (row.lyrics_name, row.file_name) if " " in name}
+    lines = _wrapped(_said("error", nothing), width, names, indent=2) if nothing else []
     for message in [] if nothing else messages(table):
         first, follows = _in_two(message.text, width) if width >= WIDE else (message.text, "")
         cure = f" {message.cure}" if message.cure and width >= WIDE else ""
-        lines += wrap(_said(message.state, first + ("" if follows else cure)), width, indent=2)
-        lines += [line.pad_left(2) for line in wrap(f"{follows}{cure}", width - 2)] if follows else []
+        lines += _wrapped(_said(message.state, first + ("" if follows else cure)), width, names, indent=2)
+        more = _wrapped(text(f"{follows}{cure}"), width - 2, names) if follows else []
+        lines += [line.pad_left(2) for line in more]
     lines += [line for notice in scan.notices for line in wrap(_said("warning", notice), width, indent=2)]
     return lines[:most]
+
+
+def _wrapped(content: Content, width: int, names: Iterable[str], *, indent: int = 0) -> list[Content]:
+    """Wrapped, each name of a file in one piece: its blanks break no line."""
+    held = content.plain
+    for name in names:
+        held = held.replace(name, name.replace(" ", _NO_BREAK))
+    lines = wrap(Content(held, spans=content.spans), width, indent=indent)
+    return [Content(line.plain.replace(_NO_BREAK, " "), spans=line.spans) for line in lines]
 
 
 def _said(state: State, words: str) -> Content:

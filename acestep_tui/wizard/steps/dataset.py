@@ -2,160 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from acestep_tui.commands import Command, bindings
-from acestep_tui.widgets.field_lines import Frame
+from acestep_tui.commands import Command
 from acestep_tui.widgets.filter_bar import FilterBar
-from acestep_tui.widgets.lines import Lines
-from acestep_tui.widgets.paint import MUTED, Part
-from acestep_tui.widgets.path_field import PathField
 from acestep_tui.widgets.rows import Rows
 from acestep_tui.wizard.look import SongFacts
 from acestep_tui.wizard.preset import planned_config
 from acestep_tui.wizard.schedule_advice import example_of
+from acestep_tui.wizard.song_detail import duplicate_problems, find_duplicates
 from acestep_tui.wizard.song_messages import nothing_usable, song_facts
 from acestep_tui.wizard.song_scan import ScanStopped, SongScan, detect_languages, scan_key, scan_songs
-from acestep_tui.wizard.songs import ShownRow, SongTable
-from acestep_tui.wizard.songs_page import counts_line, header_line, message_lines, place_line, row_line
+from acestep_tui.wizard.songs import ShownRow, SongKey, SongTable, song_key
+from acestep_tui.wizard.songs_page import row_line
 from acestep_tui.wizard.source import Source, read_source
-from acestep_tui.wizard.steps.base import Fact, Passage, Step
+from acestep_tui.wizard.steps.base import Fact, Step
+from acestep_tui.wizard.steps.song_table import ColumnNames, CountsLine, FolderField, Messages, PlaceLine, SongRows
 from engine.contract.errors import UserError
 from engine.contract.fields_base import WizardStep
+from engine.dataset.report import Problem
+
+if TYPE_CHECKING:
+    from acestep_tui.screens.song import SongScreen
 
 # A path is looked at when the typing pauses, so that half a path is never scanned.
 _PAUSE_S = 0.3
-_FRAME = Frame(label_width=7, run_width=45)
-
-
-class FolderField(PathField):
-    """Where the songs are."""
-
-    def __init__(self, step: DatasetStep) -> None:
-        super().__init__("Folder", "path", frame=_FRAME, after=("or a hub data set name", MUTED), id="folder")
-        self._step = step
-
-    def value_text(self) -> str:
-        """As typed."""
-        return self._step.draft.source
-
-    def placeholder(self) -> str:
-        """What to type."""
-        return "a folder of songs, or demo:songs"
-
-    def reason(self) -> Part:
-        """What the typed path could become."""
-        return self.candidates()
-
-    def take(self, typed: str) -> str:
-        """Look at it when the typing pauses."""
-        self._step.typed(typed)
-        return ""
-
-    def restore(self) -> None:
-        """There is nothing to bring back."""
-
-    def lines(self, width: int, height: int) -> Sequence[Content]:
-        """One row; a second one only while there is a choice of folders: the table wants the room."""
-        return super().lines(width, height)[: self._needed_height(width)]
-
-    def _needed_height(self, width: int) -> int:
-        return super()._needed_height(width) if self.candidates() else 1
-
-
-class CountsLine(Lines):
-    """How many songs, and how they are."""
-
-    DEFAULT_CSS = "CountsLine { height: 1; }"
-
-    def lines(self, width: int, height: int) -> Sequence[Content]:
-        """The one row; empty before the first scan."""
-        del height
-        step = self.query_ancestor(DatasetStep)
-        if step.scan is None or (step.scan.error is not None and not step.table.rows):
-            return []
-        return [counts_line(step.table.counts(), step.scan, width)]
-
-
-class ColumnNames(Lines):
-    """The names of the columns."""
-
-    DEFAULT_CSS = "ColumnNames { height: 1; }"
-
-    def lines(self, width: int, height: int) -> Sequence[Content]:
-        """The one row."""
-        del height
-        return [header_line(width)] if self.query_ancestor(DatasetStep).table.rows else []
-
-
-class SongRows(Rows):
-    """The table."""
-
-    scopes = ("songs",)
-    BINDINGS: ClassVar[list[BindingType]] = [*Rows.BINDINGS, *bindings("songs")]
-
-    @property
-    def step(self) -> DatasetStep:
-        """The page."""
-        return self.query_ancestor(DatasetStep)
-
-    def lines(self, width: int, height: int) -> Sequence[Content]:
-        """The visible rows; the line under the table says which they are."""
-        drawn = super().lines(width, height)
-        self.call_after_refresh(self.step.query_one(PlaceLine).redraw)
-        return drawn
-
-    def action_toggle_problems(self) -> None:
-        """Problems first, or all by name."""
-        self.step.toggle_problems()
-
-    def action_filter(self) -> None:
-        """Open the filter."""
-        self.step.query_one(FilterBar).open()
-
-    def action_leave_out(self) -> None:
-        """Leave the selected song out, or take it back."""
-        self.step.leave_out(self.step.selected)
-
-    def action_no_voice(self) -> None:
-        """The selected song has no voice, or has one."""
-        self.step.no_voice(self.step.selected)
-
-
-class PlaceLine(Lines):
-    """Which rows are in sight."""
-
-    DEFAULT_CSS = "PlaceLine { height: 1; }"
-
-    def lines(self, width: int, height: int) -> Sequence[Content]:
-        """The one row."""
-        del height
-        step = self.query_ancestor(DatasetStep)
-        rows = step.query_one(SongRows)
-        last = min(rows.top + rows.size.height, rows.num_rows)
-        if step.scan is None or not step.table.rows:
-            return []
-        return [place_line(rows.top, last, rows.num_rows, step.table, width, wanted=step.wanted)]
-
-
-class Messages(Passage):
-    """What must be said about the songs."""
-
-    def drawn(self, width: int) -> Sequence[Content]:
-        """All lines at this width."""
-        step = self.query_ancestor(DatasetStep)
-        most = 6 if self.app.size.height < 32 else 9
-        return message_lines(step.table, step.scan, width, most=most)
 
 
 class DatasetStep(Step):
@@ -185,7 +65,14 @@ class DatasetStep(Step):
         """More languages are known."""
 
         key: tuple[Any, ...]
-        languages: dict[tuple[str, str], str]
+        languages: dict[SongKey, str]
+
+    @dataclass
+    class DuplicatesFound(Message):
+        """Which files are the same as another one."""
+
+        key: tuple[Any, ...]
+        duplicates: dict[SongKey, str]
 
     def compose_step(self) -> Iterable[Widget]:
         """Folder, counts, table, what is said."""
@@ -194,17 +81,24 @@ class DatasetStep(Step):
         self.wanted = ""
         self.shown: list[ShownRow] = []
         self._problems_first = False
-        self._languages: dict[tuple[str, str], str] = {}
+        self._languages: dict[SongKey, str] = {}
+        # Files that are the same as an earlier one; None until all were compared.
+        self.duplicates: dict[SongKey, str] | None = None
+        self._found_later: dict[SongKey, tuple[Problem, ...]] = {}
+        # Where the cursor belongs, also while that song is filtered out or scanned anew.
+        self._kept: SongKey | None = None
+        self._song_screen: SongScreen | None = None
         self._scanned_key: tuple[Any, ...] = ()
         self._typed = ""
+        self._was_typed = False
         self._made_of: tuple[Any, ...] = ()
         yield FolderField(self)
-        yield CountsLine()
-        yield ColumnNames()
-        yield SongRows(self._draw, id="songs")
-        yield PlaceLine()
+        yield CountsLine(self)
+        yield ColumnNames(self)
+        yield SongRows(self, self._draw)
+        yield PlaceLine(self)
         yield FilterBar("Filter: a name, a language, lyrics none …")
-        yield Messages()
+        yield Messages(self)
 
     # -- where the songs are --
 
@@ -215,7 +109,7 @@ class DatasetStep(Step):
 
     def typed(self, text: str, *, pause: bool = True) -> None:
         """Another path: the scan of the one before is of no use any more."""
-        self._typed = text
+        self._typed, self._was_typed = text, pause
         self.workers.cancel_group(self, "scan")
         self._scanned_key = ()
         self.facts.is_scanning = False
@@ -257,7 +151,7 @@ class DatasetStep(Step):
         if not self.draft.source:
             return
         self._scanned_key = scan_key(self.draft)
-        self._languages = {}
+        self._languages, self.duplicates, self._found_later = {}, None, {}
         self.facts.is_scanning = True
         self._scan(planned_config(self.draft), self._scanned_key)
 
@@ -272,12 +166,15 @@ class DatasetStep(Step):
             found = scan_songs(config, cwd=Path.cwd(), on_news=lambda scan: self._tell(key, scan), should_stop=stopped)
             self._tell(key, found)
 
-            def tell(languages: dict[tuple[str, str], str]) -> None:
+            def tell(languages: dict[SongKey, str]) -> None:
                 self.post_message(self.LanguagesFound(key, languages))
 
             tell(detect_languages(found.rows, on_news=tell, should_stop=stopped))
         except ScanStopped:
             return
+        duplicates = find_duplicates(found.rows, should_stop=stopped)
+        if not stopped():
+            self.post_message(self.DuplicatesFound(key, duplicates))
 
     def _tell(self, key: tuple[Any, ...], scan: SongScan) -> None:
         self.post_message(self.Scanned(key, scan))
@@ -295,15 +192,29 @@ class DatasetStep(Step):
             self._languages = message.languages
             self._show()
 
+    def on_dataset_step_duplicates_found(self, message: DuplicatesFound) -> None:
+        """Their notes change."""
+        message.stop()
+        if message.key == self._scanned_key:
+            self.duplicates = message.duplicates
+            self.found_later(duplicate_problems(message.duplicates))
+
+    def found_later(self, problems: Mapping[SongKey, tuple[Problem, ...]]) -> None:
+        """What a closer look at songs has found that their scan does not tell."""
+        merged = {key: (*self._found_later.get(key, ()), *new) for key, new in problems.items()}
+        self._found_later = {**self._found_later, **merged}
+        self._show()
+
     def _take(self, scan: SongScan) -> None:
         was_empty = not self.table.rows
         self.scan = scan
         self.facts.is_scanning = not scan.is_done
         self._show()
+        if was_empty and self.table.rows and not self._was_typed and self.query_one(FolderField).has_focus:
+            # Songs that the draft already named: one comes for the table. Whoever types stays in the field.
+            self.query_one(SongRows).focus()
         if scan.is_done:
             self._tell_facts()
-            if was_empty and self.table.rows and self.query_one(FolderField).has_focus and self.display:
-                self.refresh_bindings()
 
     def _tell_facts(self) -> None:
         usable = self.table.usable()
@@ -331,30 +242,26 @@ class DatasetStep(Step):
         return self.table.goal, self.table.longest_s, self.table.in_pieces
 
     def _show(self) -> None:
-        selected = self.selected
         if self.scan is not None:
             self._make_table(self.scan)
         self.shown = self.table.visible(text=self.wanted, problems_first=self._problems_first)
         rows = self.query_one(SongRows)
-        is_same = (
-            (one.row.name == selected.row.name and one.row.backend_id == selected.row.backend_id for one in self.shown)
-            if selected is not None
-            else iter(())
-        )
-        place = next((index for index, found in enumerate(is_same) if found), rows.cursor)
+        place = next((index for index, one in enumerate(self.shown) if song_key(one) == self._kept), rows.cursor)
         rows.set_rows(len(self.shown), cursor=place)
         for line in (self.query_one(CountsLine), self.query_one(ColumnNames), self.query_one(PlaceLine)):
             line.redraw()
         self.query_one(Messages).show()
+        if self._song_screen is not None:
+            self._song_screen.songs_changed()
 
     def _make_table(self, scan: SongScan) -> None:
         """The table anew, unless nothing that it is made of changed: a thousand songs take their time."""
         made = scan.table(self.draft)
         taste = (made.left_out, made.no_voice, made.goal, made.longest_s, made.in_pieces)
-        made_of = (id(scan), id(self._languages), taste)
+        made_of = (id(scan), id(self._languages), id(self._found_later), taste)
         if made_of != self._made_of:
             self._made_of = made_of
-            self.table = made.with_languages(self._languages)
+            self.table = made.with_languages(self._languages).with_problems(self._found_later)
 
     def _draw(self, index: int, width: int, is_selected: bool) -> Content:
         has_focus = self.query_one(SongRows).has_focus
@@ -365,6 +272,21 @@ class DatasetStep(Step):
         """The song under the cursor."""
         rows = self.query_one(SongRows)
         return self.shown[rows.cursor] if rows.cursor < len(self.shown) else None
+
+    def on_rows_moved(self, message: Rows.Moved) -> None:
+        """The cursor belongs to another song now."""
+        message.stop()
+        self._kept = song_key(self.selected) if self.selected is not None else None
+
+    @property
+    def cursor(self) -> int:
+        """Where the cursor stands."""
+        return self.query_one(SongRows).cursor
+
+    def select(self, index: int) -> None:
+        """Put the cursor on a row."""
+        self.query_one(SongRows).move_to(index)
+        self._kept = song_key(self.selected) if self.selected is not None else None
 
     def on_descendant_focus(self) -> None:
         """The selected row is marked only while the table has the focus."""
@@ -391,12 +313,14 @@ class DatasetStep(Step):
     def leave_out(self, shown: ShownRow | None) -> None:
         """Leave a song out, or take it back; the music folder is never written to."""
         if shown is not None:
+            self._kept = song_key(shown)
             self.draft.toggle_left_out(shown.row.name)
             self._marked()
 
     def no_voice(self, shown: ShownRow | None) -> None:
         """Mark a song as without voice, or not."""
         if shown is not None and shown.row.song is not None:
+            self._kept = song_key(shown)
             self.draft.toggle_no_voice(shown.row.name)
             self._marked()
 
@@ -411,7 +335,15 @@ class DatasetStep(Step):
         message.stop()
         from acestep_tui.screens.song import SongScreen
 
-        self.app.push_screen(SongScreen(self))
+        if self.selected is None:
+            return
+        self._kept = song_key(self.selected)
+        self._song_screen = SongScreen(self)
+
+        def closed(_: object) -> None:
+            self._song_screen = None
+
+        self.app.push_screen(self._song_screen, closed)
 
     def browse(self) -> None:
         """Look for a folder."""
