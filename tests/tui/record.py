@@ -21,6 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contract.control import send
+from engine.contract.run_dir import RunDir
+
 RECORDINGS = Path(__file__).parent / "recordings"
 KEPT = ("events.jsonl", "config.json", "origins.json", "worker.json")
 FIRST_T = 1795355400.0  # 2026-11-22 13:50:00 UTC
@@ -58,6 +61,16 @@ def _kill(run: Path, program: subprocess.Popen[bytes]) -> None:
     program.wait()
 
 
+def _pause(run: Path, program: subprocess.Popen[bytes]) -> None:
+    """Stand still for a while, then go on to the end."""
+    _when(run, '"kind":"step","step":70,')
+    send(RunDir(run).control, "pause")
+    _when(run, '"kind":"paused"')
+    time.sleep(5.0)
+    send(RunDir(run).control, "resume")
+    program.wait()
+
+
 def _fill_the_disk(run: Path, program: subprocess.Popen[bytes]) -> None:
     """Put a file where the next save point wants its folder."""
     _when(run, '"kind":"step","step":62,')
@@ -68,6 +81,7 @@ def _fill_the_disk(run: Path, program: subprocess.Popen[bytes]) -> None:
 SCENARIOS = (
     Scenario("finished"),
     Scenario("stopped", meanwhile=_stop),
+    Scenario("paused", meanwhile=_pause),
     Scenario("crashed", meanwhile=_kill),
     Scenario("failed", meanwhile=_fill_the_disk),
     Scenario("rank-4", ("--lora_rank=4", "--learning_rate=0.001")),
