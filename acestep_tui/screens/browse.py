@@ -183,7 +183,7 @@ class BrowseDialog(ModalScreen[Path]):
     def compose(self) -> ComposeResult:
         """Where one is, the filter, the rows."""
         with Vertical() as box:
-            box.border_title = Content(" Choose a folder ")
+            box.border_title = Content("Choose a folder")
             yield _Head()
             yield _List()
         yield Footer()

@@ -38,6 +38,8 @@ PART_WORDS = {
 }
 _NAME_WIDTH = max(map(len, PART_WORDS))
 _LEAST_BAR = 10
+# Longer lines are hard to read.
+_TEXT_WIDTH = 76
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ def message_lines(facts: ModelFacts, folder: Path, width: int) -> list[Content]:
     """What to know, and what to do."""
     lines: list[Content] = []
     for said in _messages(facts, folder):
-        lines += wrap(join(said), width, indent=2 if not isinstance(said, tuple) else 0)
+        lines += wrap(join(said), min(width, _TEXT_WIDTH), indent=2 if not isinstance(said, tuple) else 0)
     return lines
 
 

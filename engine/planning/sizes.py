@@ -89,31 +89,51 @@ def read_sizes(root: Path) -> ModelSizes:
 
 def published_sizes() -> ModelSizes:
     """ACE-Step v1 3.5B as published (ace-step-v1.md 5), for planning before it is downloaded."""
-    width, lyric_width = 2560, 1024
-    attention = ("to_q", "to_k", "to_v", "to_out.0")
-    linears = {
-        f"transformer_blocks.{block}.{kind}.{name}": (width, width)
-        for block in range(24)
-        for kind in ("attn", "cross_attn")
-        for name in attention
-    }
-    linears |= {
-        f"lyric_encoder.encoders.{layer}.self_attn.linear_{name}": (lyric_width, lyric_width)
-        for layer in range(6)
-        for name in ("q", "k", "v")
-    }
-    linears["speaker_embedder"] = (512, width)
     return ModelSizes(
         name="ACE-Step v1 3.5B",
         num_parameters=3_305_659_264,
         num_unused=629_391_360,
         num_projectors=87_840_512,
         num_blocks=24,
-        inner_dim=width,
+        inner_dim=2560,
         num_codec=156_812_426 + 103_005_138,
         num_text_encoder=281_861_376,
-        linears=linears,
+        linears=_adapted(num_blocks=24, width=2560, num_lyric=6, lyric_width=1024, speaker_width=512),
     )
+
+
+def demo_sizes() -> ModelSizes:
+    """The demo's own model, for planning before it is written (a test compares)."""
+    return ModelSizes(
+        name="tiny-model",
+        num_parameters=1_621_784,
+        num_unused=111_744,
+        num_projectors=122_168,
+        num_blocks=3,
+        inner_dim=96,
+        num_codec=103_192,
+        num_text_encoder=99_072,
+        linears=_adapted(num_blocks=3, width=96, num_lyric=2, lyric_width=48, speaker_width=32),
+    )
+
+
+def _adapted(
+    *, num_blocks: int, width: int, num_lyric: int, lyric_width: int, speaker_width: int
+) -> dict[str, tuple[int, int]]:
+    """(in, out) of the modules that an adapter may sit on, by name."""
+    linears = {
+        f"transformer_blocks.{block}.{kind}.{name}": (width, width)
+        for block in range(num_blocks)
+        for kind in ("attn", "cross_attn")
+        for name in ("to_q", "to_k", "to_v", "to_out.0")
+    }
+    linears |= {
+        f"lyric_encoder.encoders.{layer}.self_attn.linear_{name}": (lyric_width, lyric_width)
+        for layer in range(num_lyric)
+        for name in ("q", "k", "v")
+    }
+    linears["speaker_embedder"] = (speaker_width, width)
+    return linears
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from acestep_tui.wizard.steps.model_parts import MODEL_KEY, DownloadRow, KeepFie
 from engine.contract.errors import ModelError, UserError
 from engine.contract.fields_base import WizardStep
 from engine.hardware.models import ModelStatus, hub_cache, model_status
-from engine.planning.sizes import ModelSizes, read_sizes
+from engine.planning.sizes import ModelSizes, demo_sizes, read_sizes
 
 # Half a name is not looked for.
 _PAUSE_S = 0.3
@@ -278,6 +278,8 @@ def _seen(task: DownloadTask) -> Seen:
 
 def _sizes(status: ModelStatus) -> ModelSizes | None:
     """The sizes of a whole model; the demo's that is not written yet has those that it will have."""
+    if status.kind == "demo" and not status.is_whole:
+        return demo_sizes()
     if not status.is_whole or status.path is None:
         return None
     try:
