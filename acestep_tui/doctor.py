@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acestep_tui import format as fmt
 from acestep_tui.paths import shown
-from engine.hardware.machine import AUDIO_FORMATS, Machine
+
+if TYPE_CHECKING:
+    from engine.hardware.machine import Machine
 
 _NETWORK_TIMEOUT_S = 4.0
 # Below this a LoRA of the real model with its save points does not fit (screens.md section 4, "disk").
@@ -81,6 +81,8 @@ def _driver(machine: Machine) -> Check:
 
 
 def _libraries(machine: Machine) -> Check:
+    import importlib.metadata  # 20 ms, in a thread
+
     found, missing = [], []
     for name in _LIBRARIES:
         try:
@@ -89,7 +91,7 @@ def _libraries(machine: Machine) -> Check:
             missing.append(name)
     if missing:
         return Check("error", "Libraries", f"missing: {', '.join(missing)}", "Install acestep-tui again with pip.")
-    if machine.cards and not machine.torch_cuda:
+    if machine.cards and machine.torch_cuda == "":
         return Check("error", "Libraries", ", ".join(found), "This torch has no CUDA: install it again with pip.")
     return Check("ok", "Libraries", ", ".join(found))
 
@@ -118,7 +120,7 @@ def _audio(machine: Machine) -> Check:
         return Check(
             "warning", "Audio", f"cannot read {missing}", "Install acestep-tui again: its decoders are missing."
         )
-    return Check("ok", "Audio", " ".join(machine.audio_formats or AUDIO_FORMATS))
+    return Check("ok", "Audio", " ".join(machine.audio_formats))
 
 
 def free_of(free_bytes: int | None, total_bytes: int | None) -> str:
@@ -160,7 +162,10 @@ def network_check() -> Check:
     """Whether the model hub answers; for a thread. Nothing is sent where the user wants to stay offline."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return Check("ok", "Network", "not asked: HF_HUB_OFFLINE is set", "Models must be on this computer already.")
-    from huggingface_hub import constants  # 30 ms, in a thread
+    import urllib.error  # 30 ms with its kin, in a thread
+    import urllib.request
+
+    from huggingface_hub import constants
 
     try:
         request = urllib.request.Request(constants.ENDPOINT, method="HEAD")

@@ -15,7 +15,7 @@ from acestep_tui.wizard.fields import STEP_IDS
 from acestep_tui.wizard.preset import command, open_preset, save_preset
 from engine.contract.errors import UserError
 from engine.contract.fields import SETTINGS
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 if TYPE_CHECKING:
     from acestep_tui.screens.wizard import WizardScreen

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from acestep_tui.paths import absolute
 from engine.contract.fields import SETTINGS, SETTINGS_BY_KEY
 from engine.contract.fields_base import WizardStep
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 Origin = Literal["default", "recommended", "goal", "preset", "yours"]
 LAYERS: tuple[Origin, ...] = ("recommended", "goal", "preset", "yours")

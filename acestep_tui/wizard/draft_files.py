@@ -16,7 +16,7 @@ from engine.contract.config import CONFIG_TABLE
 from engine.contract.errors import ConfigError
 from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.files import read_json, write_json
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 FORMAT_VERSION = 1
 

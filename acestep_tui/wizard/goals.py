@@ -13,7 +13,8 @@ from typing import Any
 from acestep_tui import format as fmt
 from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.fields_base import Setting
-from engine.planning.recommend import Advice, full_training_card
+from engine.planning.advice import Advice
+from engine.planning.recommend import full_training_card
 from engine.planning.sizes import ModelSizes, published_sizes
 
 

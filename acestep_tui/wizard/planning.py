@@ -10,8 +10,9 @@ from acestep_tui.wizard.goals import goal_values
 from acestep_tui.wizard.look import WizardFacts
 from acestep_tui.wizard.preset import planned_config
 from acestep_tui.wizard.schedule_advice import schedule_advice
+from engine.planning.advice import Advice
 from engine.planning.plan_view import PlanView, plan_for
-from engine.planning.recommend import Advice, recommend
+from engine.planning.recommend import recommend
 from engine.planning.sizes import published_sizes
 
 DEFAULT_GOAL = "voice"

@@ -15,7 +15,7 @@ from acestep_tui.wizard.draft import Draft
 from engine.contract.config import Config, check_values, resolve
 from engine.contract.fields import SETTINGS, SETTINGS_BY_KEY
 from engine.contract.files import write_json
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 if TYPE_CHECKING:
     from engine.contract.validate import Notice

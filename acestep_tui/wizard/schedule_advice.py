@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acestep_tui import format as fmt
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 if TYPE_CHECKING:
     from engine.dataset.report import Song

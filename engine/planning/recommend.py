@@ -16,20 +16,13 @@ from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.fields_base import Setting
 from engine.hardware.machine import Device, Machine
 from engine.planning import recommend_words as words
+from engine.planning.advice import Advice
 from engine.planning.facts import DataFacts
 from engine.planning.search import Search, Verdict, card_for, number_format_of
 from engine.planning.sizes import ModelSizes, published_sizes
 from engine.planning.vram import estimate_memory
 
 _USUAL_RANK = 64  # what a voice will ask for in a later step
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """A proposed value and why, in at most 55 characters."""
-
-    value: Any
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

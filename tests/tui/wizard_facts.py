@@ -24,9 +24,10 @@ from engine.contract.model_files import RELEASED_MODEL, SUB_FOLDERS
 from engine.hardware.logout import LogOut
 from engine.hardware.machine import AUDIO_FORMATS, Card, Device, Machine
 from engine.hardware.models import ModelStatus, PartStatus
+from engine.planning.advice import Advice
 from engine.planning.facts import DataFacts
 from engine.planning.plan_view import Part, PlanView, Total
-from engine.planning.recommend import Advice, Recommendation
+from engine.planning.recommend import Recommendation
 from tests.tui.harness import NOW, SIZES, house_app, screen_text, until
 
 GB = 2**30

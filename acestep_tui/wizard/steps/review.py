@@ -27,7 +27,7 @@ from acestep_tui.wizard.start import start_draft
 from acestep_tui.wizard.steps.base import Fact, Passage, Section, Step
 from engine.contract.errors import UserError
 from engine.contract.fields_base import WizardStep
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 _LABEL_WIDTH, _VALUE_WIDTH = 11, 21
 _START_TEXT_AT = 16

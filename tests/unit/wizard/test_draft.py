@@ -8,7 +8,7 @@ import pytest
 
 from acestep_tui.wizard.draft import Draft, slug
 from acestep_tui.wizard.goals import GOALS, goal_values
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 
 @pytest.fixture

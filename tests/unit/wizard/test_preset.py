@@ -21,7 +21,7 @@ from acestep_tui.wizard.preset import (
 )
 from engine.contract.config import resolve
 from engine.contract.errors import ConfigError
-from engine.planning.recommend import Advice
+from engine.planning.advice import Advice
 
 SEED = Path(__file__).parents[2] / "seed"
 
