@@ -275,7 +275,10 @@ def _write_end(state: RunState, event: events.RunEnded, t: float) -> None:
     elif event.outcome == "stopped":
         text = f"stopped at step {fmt.count(state.step_now)}"
         state.log.add(t, "■", text)
-        state.news.append(News(event.kind, "■", "plain", f"{text.capitalize()}.", "r goes on from there."))
+        saved = state.checkpoints[-1].step if state.checkpoints else 0
+        where = "from there" if saved >= state.step_now else f"from step {fmt.count(saved)}" if saved else ""
+        goes_on = f"r goes on {where}." if where else "r begins again."
+        state.news.append(News(event.kind, "■", "plain", f"{text.capitalize()}.", goes_on))
     else:
         error = event.error or "failed"
         state.log.add(t, "✗", error.splitlines()[0], "error")

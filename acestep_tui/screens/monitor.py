@@ -139,7 +139,7 @@ class MonitorScreen(Stage):
         """Everything that follows from the state; panels repaint only rows that changed."""
         state, now = self.state, self.house.clock()
         with self.app.batch_update():
-            self.query_one(TopStrip).show(state, now)
+            self.query_one(TopStrip).show(state, self._shown_now(now))
             self.query_one(Banner).show(state, self._silent_s(now))
             self.change_view(view_of(state))
             self.place()
@@ -158,6 +158,8 @@ class MonitorScreen(Stage):
         silent_s = self._silent_s(now)
         if self.is_loaded:
             self.state.tick(now)
+            if self.view.has_ended:  # no news will come that redraws "3 h ago"
+                self.query_one(TopStrip).show(self.state, self._shown_now(now))
             self.place()
             self.query_one(Banner).show(self.state, silent_s)
             right: Part = header_right(
@@ -178,6 +180,13 @@ class MonitorScreen(Stage):
     def _silent_s(self, now: float) -> float | None:
         silent_s = self.state.silent_s(now)
         return None if silent_s is None else self._ticker.told(silent_s)
+
+    def _shown_now(self, now: float) -> float:
+        """The moment for what says "ago": once a run has ended it moves on with the header."""
+        silent_s = self._silent_s(now)
+        return (
+            self.state.last_t + silent_s if self.state.last_t is not None and silent_s and self.view.has_ended else now
+        )
 
     def _turn_glyph(self) -> None:
         self._turn += 1

@@ -323,6 +323,32 @@ async def test_who_comes_back_is_told_how_long_they_were_away(monkeypatch, tmp_p
         assert toasts(app) == ["● Welcome back. You were away 2 h 10 min; training went on.\nNothing was lost."]
 
 
+async def test_how_long_ago_a_run_ended_goes_on_being_true(monkeypatch, tmp_path, folder):
+    now = [NOW + 5.0]
+    app = monitor_app(monkeypatch, tmp_path, stopped_course().state, lambda: now[0], folder=folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await loaded(pilot)
+        assert "■ stopped   5 s ago" in screen_text(app)[0] and "14:21 5 s ago" in screen_text(app)[2]
+        now[0] = NOW + 7200
+        screen.tick()
+        await pilot.pause()
+        assert "■ stopped   2 h ago" in screen_text(app)[0] and "14:21 2 h ago" in screen_text(app)[2]
+
+
+async def test_a_question_is_not_covered_by_notes(monkeypatch, tmp_path, folder):
+    app = monitor_app(monkeypatch, tmp_path, facts.training_course().state, NOW, folder=folder)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await loaded(pilot)
+        for number in range(4):
+            app.toast("done", f"Note {number}.", "A second line.")
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+        await pilot.pause()
+        await pilot.pause()
+        rows = "\n".join(screen_text(app))
+        assert "loses 240 steps, 6 min" in rows
+
+
 async def test_the_end_is_a_notice_where_that_was_asked_for(monkeypatch, tmp_path, folder):
     written: list[str] = []
     app = monitor_app(monkeypatch, tmp_path, facts.training_course().state, NOW, folder=folder, notify="notice")
