@@ -255,10 +255,15 @@ class AceStepApp(App[list[str]]):
         self.open_runs()
 
     def action_open_newest(self) -> None:
-        """F4: the run that was started last."""
+        """F4: the run that was started last; its folder may lie on a slow disk, so it is looked for in a thread."""
+        self.run_worker(self._find_newest, thread=True, exclusive=True, exit_on_error=False, group="newest")
+
+    def _find_newest(self) -> None:
         from acestep_tui.runs.registry import known_runs
 
-        runs = known_runs()
+        self.call_from_thread(self._open_newest, known_runs()[:1])
+
+    def _open_newest(self, runs: Sequence[RunDir]) -> None:
         if runs:
             self.open_monitor(runs[0])
         else:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from textual.app import SystemCommand
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from acestep_tui import __version__
-from acestep_tui.commands import by_id
+from acestep_tui.commands import by_id, shown_key
 from acestep_tui.themes import THEME_LABELS
 
 if TYPE_CHECKING:
@@ -50,19 +50,19 @@ def _key_commands(app: AceStepApp, screen: Screen[object]) -> Iterable[SystemCom
         if command is None or not active.enabled or not command.in_palette or command.sentence in seen:
             continue
         seen.add(command.sentence)
-        yield SystemCommand(command.sentence, f"Key: {command.key_shown}", _runs(app, active.node, command.name))
+        changed = app.settings.keys.get(command.id)
+        key = shown_key(changed.partition(",")[0]) if changed else command.key_shown
+        yield SystemCommand(command.sentence, f"Key: {key}", _runs(app, active.node, active.binding.action))
 
 
-def _runs(app: AceStepApp, node: object, action: str):  # type: ignore[no-untyped-def]
+def _runs(app: AceStepApp, node: DOMNode, action: str) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
-        result = app.run_action(action, node)  # type: ignore[arg-type]
-        if inspect.isawaitable(result):
-            await result
+        await app.run_action(action, node)
 
     return run
 
 
-def _set_theme(app: AceStepApp, name: str):  # type: ignore[no-untyped-def]
+def _set_theme(app: AceStepApp, name: str) -> Callable[[], None]:
     def change() -> None:
         if name in THEME_LABELS or name in ("ansi-dark", "ansi-light"):
             app.settings.set("theme", name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -228,6 +228,10 @@ class HomeScreen(RunActions):
         if command.name == "pick(1)" and not self.facts.is_first:
             return ""
         return command.word
+
+    def palette(self) -> Iterable[tuple[str, str, Callable[[], None]]]:
+        """Runs by their names."""
+        return self.palette_of(self.facts.runs)
 
     def action_leave(self) -> None:
         """Quit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +74,18 @@ class RunActions(HouseScreen):
         problem: UserError | None = None
 
     is_beginning = False
+
+    def palette_of(self, runs: Sequence[RunSummary]) -> Iterable[tuple[str, str, Callable[[], None]]]:
+        """``Open run NAME`` for the command palette."""
+        for run in runs:
+            if not run.is_draft:
+                yield f"Open run {shown_name(run)}", f"{run.status.word}, {run.steps_text}", self._opener(run)
+
+    def _opener(self, run: RunSummary) -> Callable[[], None]:
+        def open_it() -> None:
+            self.house.open_monitor(RunDir(run.path), is_readonly=run.is_readonly)
+
+        return open_it
 
     def start_again(self, run: RunSummary) -> None:
         """Go on with a run from its newest whole save point, then watch it."""

@@ -316,6 +316,10 @@ class RunsScreen(RunDoing):
         if self.selected is not None:
             self.ask_to_delete(self.selected)
 
+    def palette(self) -> Iterable[tuple[str, str, Callable[[], None]]]:
+        """Runs by their names."""
+        return self.palette_of(self.runs)
+
     def action_new_run(self) -> None:
         """Set up a new run."""
         self.house.open_wizard()
