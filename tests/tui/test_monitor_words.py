@@ -349,6 +349,14 @@ def test_a_failure_is_said_in_the_workers_words():
 # -- stopping --
 
 
+def test_the_note_about_a_stop_says_where_it_goes_on():
+    course = facts.training_course()
+    course.state.take_news()
+    course.say(NOW, events.RunEnded(outcome="stopped", exit_code=130))
+    (news,) = course.state.take_news()
+    assert (news.title, news.detail) == ("Stopped at step 1,240.", "r goes on from step 1,000.")
+
+
 def test_what_stopping_costs():
     words, choices = stop_question(facts.training_course().state, NOW)
     assert words[0] == "Training is at step 1,240 of 2,000; 21 minutes are left."

@@ -41,6 +41,7 @@ class FakeWorker:
         if run.events_jsonl.exists():
             self.seq = len(run.events_jsonl.read_text(encoding="utf-8").splitlines())
         self.is_stopping = False
+        self.saves_at_stop = True
         self.is_paused = False
 
     def emit(self, event: events.Event) -> None:
@@ -64,7 +65,8 @@ class FakeWorker:
             self.emit(events.Step(step=step, total=total, loss=1.0 / step, lr=1e-5, step_s=0.71, eta_s=85.0))
             self.obey(step)
             if self.is_stopping:
-                self.save(step)
+                if self.saves_at_stop:
+                    self.save(step)
                 self.emit(events.RunEnded(outcome="stopped", exit_code=130, steps=step, seconds=1.0))
                 return 130
         return self.finish(first, total)
@@ -101,8 +103,9 @@ class FakeWorker:
         while not self.plan["ignore_commands"]:
             for command in control.pending(self.run.control):
                 command.path.unlink()
-                if command.kind in ("stop_now", "stop_after_save"):
+                if command.kind in ("stop_now", "stop_after_save", "abort"):
                     self.is_stopping = True
+                    self.saves_at_stop = command.kind != "abort"
                 elif command.kind in ("pause", "resume"):
                     self.is_paused = command.kind == "pause"
                     self.emit(events.Paused(paused=self.is_paused, step=step))
