@@ -208,8 +208,8 @@ class MonitorScreen(Stage):
 
     @property
     def scopes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """What help lists: the keys of the page that is open, then the monitor's."""
-        return (*(self.page.scopes if self.page is not None else ()), "monitor")
+        """What help lists: the monitor's keys, then those of the page that is open."""
+        return ("monitor", *(self.page.scopes if self.page is not None else ()))
 
     def footer_word(self, command: Command) -> str:
         """The footer's words by state; nothing of the monitor's own while a page is open."""

@@ -119,7 +119,7 @@ async def test_zoom_opens_the_page_of_a_panel_and_escape_leaves_it(opened, key, 
         await pilot.pause()
         assert screen_text(app)[1].startswith(f" {key} {HEADINGS[key]} ━")
         assert "esc Back" in screen_text(app)[-1] and "p Pause" not in screen_text(app)[-1]
-        assert screen.scopes[-1] == "monitor" and len(screen.scopes) == 2
+        assert screen.scopes[0] == "monitor" and len(screen.scopes) == 2
         await pilot.press("escape")
         await is_focused(pilot, screen, NAMES[key])
         assert screen.page is None and "p Pause" in screen_text(app)[-1]
