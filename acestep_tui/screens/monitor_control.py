@@ -168,7 +168,10 @@ class RunControl(HouseScreen):
 
     def _stop(self, kind: str | None) -> None:
         if kind in ("stop_now", "abort"):
-            self.ask(kind)
+            if self._may_stop():
+                self.ask(kind)
+            else:
+                self.house.toast("info", "It has ended meanwhile.")
 
     # -- starting again --
 
@@ -346,8 +349,9 @@ class RunControl(HouseScreen):
             yield sentence, "Comes with a later version", self._say_later
 
     def zoom(self, name: str) -> Page | None:
-        """Give a panel the whole body."""
+        """Give a panel the whole body; returns its page, if it has one."""
         del name
+        return None
 
     def _verify(self) -> None:
         self.zoom("saves")

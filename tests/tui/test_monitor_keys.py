@@ -142,6 +142,18 @@ async def test_stopping_before_there_is_something_to_lose(monkeypatch, tmp_path,
         await until(pilot, lambda: asked(folder) == ["stop_now"])
 
 
+async def test_a_stop_that_comes_after_the_end_is_not_sent(monkeypatch, tmp_path, folder):
+    app = monitor_app(monkeypatch, tmp_path, facts.training_course().state, NOW, folder=folder)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await loaded(pilot)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+        await tell(pilot, screen, events.RunEnded(outcome="finished", exit_code=0, steps=2000, seconds=9.0), t=NOW)
+        await pilot.press("s")
+        await until(pilot, lambda: "● It has ended meanwhile." in toasts(app))
+        assert asked(folder) == []
+
+
 async def test_what_a_step_just_saved_loses_nothing(monkeypatch, tmp_path, folder):
     course = facts.training_course()
     course.say(NOW, events.CheckpointSaved(step=1240, path="checkpoint-1240", bytes=390 * 2**20, verified=True))
