@@ -210,6 +210,8 @@ class ModelStep(Step):
         if row.has_focus and not has_row:
             self.focus_first()
         row.display = has_row
+        # The files that belong into the folder take rows that are air otherwise.
+        self.set_class(self.shown.needs_layout, "-full")
         row.redraw()
         self.query_one(Words).show()
         self.screen.refresh_bindings()
