@@ -23,6 +23,8 @@ from acestep_tui.themes import DEFAULT_THEME, VARIABLE_DEFAULTS, house_themes
 from acestep_tui.widgets import paint
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from acestep_tui.wizard.draft import Draft
     from engine.contract.run_dir import RunDir
 
@@ -49,6 +51,13 @@ class Start:
     is_readonly: bool = False
 
 
+def _palette_provider() -> type[Provider]:
+    """The palette's commands; loaded when it is opened."""
+    from acestep_tui.palette import HousePalette
+
+    return HousePalette
+
+
 class AceStepApp(App[list[str]]):
     """acestep-tui on a screen. Returns the lines that the shell prints after it is closed.
 
@@ -63,6 +72,7 @@ class AceStepApp(App[list[str]]):
     CSS_PATH = Path(__file__).with_name("app.tcss")
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar = {_palette_provider}
     COMMAND_PALETTE_BINDING = "ctrl+p"
 
     def __init__(
@@ -111,6 +121,7 @@ class AceStepApp(App[list[str]]):
             self.animation_level = "full" if self.has_motion else "none"
         elif key == "glyphs":
             paint.use_ascii(self.settings["glyphs"] == "ascii" or not _draws_unicode())
+            self.set_class(paint.is_ascii(), "-ascii")
         elif key in ("clock", "memory_unit"):
             fmt.use_wishes(
                 has_12_hours=self.settings["clock"] == "12", has_binary_names=self.settings["memory_unit"] == "GiB"

@@ -67,7 +67,7 @@ async def test_on_the_monitor_its_commands_come_first(tmp_path: Path, monkeypatc
     async with app.run_test(size=(80, 24)) as pilot:
         await loaded(pilot)
         titles = list(offered(app))
-        assert titles.index("Copy attach command") < titles.index("Pause and resume") < titles.index("About")
+        assert titles.index("Pause and resume") < titles.index("Copy attach command") < titles.index("Go to Home")
         assert "Save now" in titles
 
 
@@ -78,13 +78,18 @@ async def test_it_opens_finds_and_runs(tmp_path: Path) -> None:
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(app.screen, CommandPalette))
         await pilot.press(*"go to runs")
-        await until(pilot, lambda: any("Key: F3" in row for row in screen_text(app)))
+        await until(pilot, lambda: any("Go to Runs" in row and "F3" in row for row in screen_text(app)))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await until(pilot, lambda: any("Set up a new run" in row for row in screen_text(app)))
+        assert sum("Set up a new run" in row and " n " in row for row in screen_text(app)) == 1, "one row each"
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await pilot.resize_terminal(44, 20)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: any("Set up a new run" in row and " n " in row for row in screen_text(app)))
 
 
 async def test_each_without_a_key_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +122,7 @@ async def test_each_without_a_key_does_what_it_says(tmp_path: Path, monkeypatch:
         offered(app)["Keys…"].callback()
         await until(pilot, lambda: isinstance(app.screen, SettingsScreen))
         await pilot.press("escape")
-        offered(app)["Check this computer"].callback()
+        await offered(app)["Check this computer"].callback()  # by its key's command, which Home has
         await until(pilot, lambda: isinstance(app.screen, DoctorScreen))
 
 
