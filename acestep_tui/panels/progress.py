@@ -55,18 +55,18 @@ def _phase(state: RunState, phase: str, now: float, *, has_time: bool) -> Conten
     word = PHASES[phase]
     current = state.phase or state.ended_in
     is_over = phase in state.phases
-    if not is_over and view_of(state) is View.FINISHED:
-        is_over = True  # a run that went on had less to do: no warm-up, nothing to prepare
+    place = RUN_PHASES.index(phase)
+    is_behind = view_of(state) is View.FINISHED or (current in RUN_PHASES and place < RUN_PHASES.index(current))
     if is_over:
         glyph, style = "✓", SUCCESS
+    elif is_behind:
+        glyph, style = fmt.UNKNOWN, MUTED  # there was nothing to do: this version warms nothing up
     elif phase == current and view_of(state).is_broken:
         glyph, style = "✗", ERROR
     elif phase == current and view_of(state) is View.STOPPED:
         glyph, style = "■", MUTED
     elif phase == current:
         glyph, style = "●", ACCENT
-    elif current in RUN_PHASES and RUN_PHASES.index(phase) < RUN_PHASES.index(current):
-        glyph, style = "✓", SUCCESS
     else:
         glyph, style = "○", MUTED
     is_current = phase == current and not is_over
