@@ -27,14 +27,14 @@ def look_for_home(folder: Path) -> tuple[list[Check], list[Check], Check]:
 def home_checks(machine: Machine) -> list[Check]:
     """The checks with a word on what they mean for training, instead of a cure."""
     said = {"Memory": "enough", "Disk": "enough", "Audio": "nothing to install"}
-    checks = []
-    for check in machine_checks(machine):
-        if check.state == "ok" and check.name in said:
-            check = dataclasses.replace(check, cure=said[check.name])
-        elif check.name == "Graphics card":
-            check = dataclasses.replace(check, cure=_good_for(machine))
-        checks.append(check)
-    return checks
+    return [
+        dataclasses.replace(check, cure=said[check.name])
+        if check.state == "ok" and check.name in said
+        else dataclasses.replace(check, cure=_good_for(machine))
+        if check.name == "Graphics card"
+        else check
+        for check in machine_checks(machine)
+    ]
 
 
 def _good_for(machine: Machine) -> str:

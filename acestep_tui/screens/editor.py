@@ -1,4 +1,4 @@
-"""A box for a text of several lines: ctrl+s keeps it, escape leaves it as it was; what is typed is not lost by one key."""
+"""A box for a text of several lines: ctrl+s keeps it, escape leaves it as it was; no key loses what is typed."""
 
 from __future__ import annotations
 

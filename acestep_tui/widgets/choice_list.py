@@ -66,7 +66,8 @@ class ChoiceList(Rows):
         option = self.options[index]
         mark = ("❯", f"{BOLD} {ACCENT}") if is_selected else " "
         later = (f"  {_LATER}", MUTED) if option.is_later else ""
-        row = fit(join(mark, " ", (option.word, MUTED if option.is_later else BOLD if is_selected else ""), later), width)
+        style = MUTED if option.is_later else BOLD if is_selected else ""
+        row = fit(join(mark, " ", (option.word, style), later), width)
         return row.stylize("on $block-cursor-background") if is_selected else row
 
     def action_choose(self) -> None:

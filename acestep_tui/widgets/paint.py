@@ -6,6 +6,7 @@ Styles are Textual's, with theme variables: ``"$text-muted"``, ``"bold $primary"
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -130,7 +131,7 @@ def bar(width: int, share: float | None, *, mark: float | None = None, style: st
     It is never longer than what is done: a full bar means all of it.
     """
     width = max(width, 1)
-    known = min(max(share, 0.0), 1.0) if share is not None and share == share else 0.0
+    known = min(max(share, 0.0), 1.0) if share is not None and not math.isnan(share) else 0.0
     halves = int(known * width * 2 + 1e-6)
     full, half = divmod(halves, 2)
     if _Glyphs.ascii:
@@ -141,7 +142,7 @@ def bar(width: int, share: float | None, *, mark: float | None = None, style: st
     filled = full + (0 if _Glyphs.ascii else half)
     content = join(("", "")) + Content.styled("".join(signs[:filled]), style)
     content += Content.styled("".join(signs[filled:]), HAIRLINE)
-    if mark is None or mark != mark:
+    if mark is None or math.isnan(mark):
         return content
     place = min(max(round(min(max(mark, 0.0), 1.0) * width), 0), width - 1)
     return content[:place] + text("│", "") + content[place + 1 :]

@@ -51,7 +51,7 @@ def complete(typed: str, *, only_folders: bool = False) -> Completion:
     except OSError:
         return Completion(typed, typed)
     names.sort(key=str.casefold)
-    shared = os.path.commonprefix(names) if names else begun
+    shared = os.path.commonprefix(names) if names else begun  # noqa: RUF071 - letters, as a shell completes
     return Completion(typed, f"{head}{slash}{shared}", tuple(names))
 
 
