@@ -123,6 +123,8 @@ def heading(facts: ModelFacts) -> Part:
         sign, said = ("◐", ACCENT), f"downloading {here}" if facts.seen.progress is not None else "asking the hub"
     elif facts.problem:
         sign, said = ("✗", ERROR), "not whole" if status.kind == "folder" else "no model of that name"
+    elif facts.seen.state == "failed":
+        sign, said = ("✗", ERROR), "the download did not work"
     else:
         sign, said = ("○", MUTED), f"{here} here" if status.bytes else "not on this computer yet"
     return join(sign, (f" {said}", MUTED))
@@ -145,7 +147,8 @@ def part_lines(facts: ModelFacts, width: int) -> list[Content]:
     lines: list[Content] = []
     for part in status.parts:
         if facts.needs_layout and part.state != "whole":
-            lines += _layout_lines(part, width)
+            mark = ("○", MUTED) if status.kind == "hub" else ("✗", ERROR)
+            lines += _layout_lines(part, mark, width)
         else:
             sign, said = _state(part, facts)
             lines.append(_row(sign, part.name, (PART_WORDS.get(part.name, ""), MUTED), said, width))
@@ -176,11 +179,11 @@ def _state(part: PartStatus, facts: ModelFacts) -> tuple[Part, Part]:
     return ("○", MUTED), (f"{word}, {fmt.size(total)}" if total is not None else word, MUTED)
 
 
-def _layout_lines(part: PartStatus, width: int) -> list[Content]:
-    """``✗ umt5-base/  config.json, model.safetensors, …``: its files, and what is wrong with a part that is there."""
+def _layout_lines(part: PartStatus, sign: Part, width: int) -> list[Content]:
+    """``○ umt5-base/  config.json, model.safetensors, …``: its files, and what is wrong with a part that is there."""
     files = ", ".join(LAYOUT.get(part.name, ()))
     said = f"{part.problem}. It holds {files}" if part.problem else files
-    head = join(("✗", ERROR), " ", fit(f"{part.name}/", _NAME_WIDTH + 1), " ")
+    head = join(sign, " ", fit(f"{part.name}/", _NAME_WIDTH + 1), " ")
     return wrap(join(head, (said, MUTED)), width, indent=head.cell_length)
 
 
@@ -205,7 +208,7 @@ def action_line(facts: ModelFacts, width: int, *, is_focused: bool) -> Content:
 
 
 def _after_words(facts: ModelFacts) -> str:
-    said = {"stopped": "It was stopped.", "cut_off": "It was cut off.", "failed": "It did not work."}
+    said = {"stopped": "It was stopped.", "cut_off": "It was cut off.", "failed": "↵ tries it again."}
     return said.get(facts.seen.state, "") or "↵ begins it; it goes on when you leave."
 
 
