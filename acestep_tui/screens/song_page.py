@@ -111,7 +111,7 @@ def _left_column(view: SongView, width: int) -> list[Content]:
     if notes:
         lines += [title(width, "Good to know"), Content(""), *notes, Content("")]
     lines += wrap((f"{_ABOUT_TOKENS}, often a syllable.", MUTED), width)
-    return lines + wrap((f"Captions longer than {_max_tokens(view)} tokens are cut; lyrics are not.", MUTED), width)
+    return lines + wrap((f"Captions over {_max_tokens(view)} tokens are cut; lyrics are not.", MUTED), width)
 
 
 def _scrolled(lines: Sequence[Content], offset: int, room: int) -> list[Content]:

@@ -87,9 +87,10 @@ class SongDetail:
                     ("ready", f"The model has no {language_name(detected)} of its own and reads it as {read_as}.")
                 )
         main = self.lyrics.language
+        # Counted as an editor counts them, headings and blank lines with the others.
         others = [
             (number, line.language)
-            for number, line in enumerate((one for one in self.lyrics.lines if one.text and not one.is_tag), start=1)
+            for number, line in enumerate(self.lyrics.lines, start=1)
             if line.language and line.language != main
         ]
         if others:

@@ -21,17 +21,35 @@ _SELECTED = "on $block-cursor-background"
 
 def counts_line(counts: Counts, scan: SongScan, width: int) -> Content:
     """``24 songs  1 h 29 min   ✓ 21 ready   ▲ 2 no lyrics   ✗ 1 unreadable    in 0.8 s``."""
-    said: list[Part] = [(total_words(counts), BOLD)]
-    for state, words in counts.words():
-        glyph, _, rest = words.partition(" ")
-        said.append(join((glyph, STYLES[state]), f" {rest}"))
-    left = Content("   ").join(join(part) for part in said)
     took = fmt.duration(scan.seconds)
     if not scan.is_done:
         right = f"scanning {fmt.part_of(scan.num_done, scan.num_total or None)}"
     else:
         right = f"scanned in {took}" if width >= WIDE else f"in {took}"
-    return spread(left, (right, MUTED), width)
+    whole, folded = counts.words(), _folded(counts)
+    said = Content("")
+    for words, gap, end in ((whole, 3, right), (whole, 3, ""), (whole, 2, ""), (folded, 3, ""), (folded, 2, "")):
+        said = _counted(counts, words, gap)
+        if said.cell_length + (len(end) + 1 if end else 0) <= width:
+            return spread(said, (end, MUTED), width)
+    return fit(said, width)
+
+
+def _counted(counts: Counts, words: Sequence[tuple[State, str]], gap: int) -> Content:
+    said: list[Content] = [text(total_words(counts), BOLD)]
+    for state, one in words:
+        glyph, _, rest = one.partition(" ")
+        said.append(join((glyph, STYLES[state]), f" {rest}"))
+    return Content(" " * gap).join(said)
+
+
+def _folded(counts: Counts) -> list[tuple[State, str]]:
+    """All that cannot be used in one number, where there is no room for each reason."""
+    number = sum(one for one, _ in counts.errors)
+    words = [(state, one) for state, one in counts.words() if state != "error"]
+    unusable: list[tuple[State, str]] = [("error", f"{GLYPHS['error']} {number:,} unusable")] if number else []
+    place = next((index for index, (state, _) in enumerate(words) if state == "left out"), len(words))
+    return [*words[:place], *unusable, *words[place:]]
 
 
 def header_line(width: int) -> Content:
@@ -105,8 +123,8 @@ def _wrapped(content: Content, width: int, names: Iterable[str], *, indent: int 
     held = content.plain
     for name in names:
         held = held.replace(name, name.replace(" ", _NO_BREAK))
-    lines = wrap(Content(held, spans=content.spans), width, indent=indent)
-    return [Content(line.plain.replace(_NO_BREAK, " "), spans=line.spans) for line in lines]
+    lines = wrap(Content(held, spans=list(content.spans)), width, indent=indent)
+    return [Content(line.plain.replace(_NO_BREAK, " "), spans=list(line.spans)) for line in lines]
 
 
 def _said(state: State, words: str) -> Content:

@@ -77,6 +77,20 @@ def completions(text: str, *, cwd: Path) -> list[str]:
     return sorted(found, key=str.casefold)[:_MAX_COMPLETIONS]
 
 
+def missing_folder(folder: str | None) -> ConfigError | None:
+    """What to say of a folder that was there when it was chosen; None while it is there. For a thread."""
+    if not folder or folder == DEMO_SONGS or Path(folder).is_dir():
+        return None
+    hint = "Bring it back and press ^r, or choose another one."
+    return ConfigError(f"The folder {shown(Path(folder))} is not there any more", hint=hint)
+
+
+def typable(path: Path) -> str:
+    """A path as one would type it; never relative, so that a draft means the same wherever it is opened."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
+
+
 def _of_file(typed: str, path: Path, *, cwd: Path) -> Source:
     if path.suffix.lower() in AUDIO_SUFFIXES:
         raise ConfigError(

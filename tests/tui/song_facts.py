@@ -120,6 +120,7 @@ def made_up_songs(monkeypatch: pytest.MonkeyPatch) -> Callable[[SongScan], None]
         return {(one.backend_id, one.name): one.language for one in rows}
 
     monkeypatch.setattr(wizard_module, "make_step", made)
+    monkeypatch.setattr(dataset, "missing_folder", lambda folder: None)
     monkeypatch.setattr(dataset, "scan_songs", scan_songs)
     monkeypatch.setattr(dataset, "detect_languages", languages)
     monkeypatch.setattr(dataset, "find_duplicates", lambda rows, should_stop: {})

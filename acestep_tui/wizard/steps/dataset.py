@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from acestep_tui.commands import Command
+from acestep_tui.paths import absolute
 from acestep_tui.widgets.filter_bar import FilterBar
 from acestep_tui.widgets.rows import Rows
 from acestep_tui.wizard.look import SongFacts
@@ -24,7 +25,7 @@ from acestep_tui.wizard.song_messages import nothing_usable, song_facts
 from acestep_tui.wizard.song_scan import ScanStopped, SongScan, detect_languages, scan_key, scan_songs
 from acestep_tui.wizard.songs import ShownRow, SongKey, SongTable, song_key
 from acestep_tui.wizard.songs_page import row_line
-from acestep_tui.wizard.source import Source, read_source
+from acestep_tui.wizard.source import Source, missing_folder, read_source, typable
 from acestep_tui.wizard.steps.base import Fact, Step
 from acestep_tui.wizard.steps.song_table import ColumnNames, CountsLine, FolderField, Messages, PlaceLine, SongRows
 from engine.contract.errors import UserError
@@ -90,7 +91,7 @@ class DatasetStep(Step):
         self._song_screen: SongScreen | None = None
         self._scanned_key: tuple[Any, ...] = ()
         self._typed = ""
-        self._was_typed = False
+        self._wants_table = False
         self._made_of: tuple[Any, ...] = ()
         yield FolderField(self)
         yield CountsLine(self)
@@ -103,13 +104,14 @@ class DatasetStep(Step):
     # -- where the songs are --
 
     def learn(self) -> None:
-        """Scan what the draft already names."""
+        """Scan what the draft already names; its path is whole, wherever the app was started."""
         if self.draft.source:
-            self.typed(self.draft.source, pause=False)
+            self._typed, self._wants_table = self.draft.source, True
+            self.rescan()
 
-    def typed(self, text: str, *, pause: bool = True) -> None:
+    def typed(self, text: str) -> None:
         """Another path: the scan of the one before is of no use any more."""
-        self._typed, self._was_typed = text, pause
+        self._typed, self._wants_table = text, False
         self.workers.cancel_group(self, "scan")
         self._scanned_key = ()
         self.facts.is_scanning = False
@@ -118,10 +120,7 @@ class DatasetStep(Step):
             self._show()
             self._tell_facts()
             return
-        if pause:
-            self.set_timer(_PAUSE_S, lambda: self._read(text) if text == self._typed else None)
-        else:
-            self._read(text)
+        self.set_timer(_PAUSE_S, lambda: self._read(text) if text == self._typed else None)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="source")
     def _read(self, text: str) -> None:
@@ -162,6 +161,10 @@ class DatasetStep(Step):
         def stopped() -> bool:
             return worker.is_cancelled
 
+        gone = missing_folder(config.instance_data_dir)
+        if gone is not None:
+            self._tell(key, SongScan(is_done=True, error=gone))
+            return
         try:
             found = scan_songs(config, cwd=Path.cwd(), on_news=lambda scan: self._tell(key, scan), should_stop=stopped)
             self._tell(key, found)
@@ -206,15 +209,20 @@ class DatasetStep(Step):
         self._show()
 
     def _take(self, scan: SongScan) -> None:
-        was_empty = not self.table.rows
         self.scan = scan
         self.facts.is_scanning = not scan.is_done
         self._show()
-        if was_empty and self.table.rows and not self._was_typed and self.query_one(FolderField).has_focus:
-            # Songs that the draft already named: one comes for the table. Whoever types stays in the field.
-            self.query_one(SongRows).focus()
+        if self._wants_table and self.table.rows:
+            # Songs that were chosen without typing: one comes for the table. Whoever types stays in the field.
+            self._wants_table = False
+            # Whatever else asked for the focus while the page opened has had its turn by then.
+            self.call_after_refresh(self._to_table)
         if scan.is_done:
             self._tell_facts()
+
+    def _to_table(self) -> None:
+        if self.display and (self.screen.focused is None or self.query_one(FolderField).has_focus):
+            self.query_one(SongRows).focus()
 
     def _tell_facts(self) -> None:
         usable = self.table.usable()
@@ -230,7 +238,8 @@ class DatasetStep(Step):
         super().facts_changed(fact)
         if not self.is_mounted or self.scan is None or fact == "songs":
             return
-        if self.draft.source and scan_key(self.draft) != self._scanned_key and self.scan.error is None:
+        is_typed_on = self._typed.strip() != self.draft.source
+        if not is_typed_on and scan_key(self.draft) != self._scanned_key and self.scan.error is None:
             self.rescan()
         before = self.table
         self._show()
@@ -351,9 +360,12 @@ class DatasetStep(Step):
 
         def chosen(path: Path | None) -> None:
             if path is not None:
-                self.query_one(FolderField).put(str(path))
+                self.query_one(FolderField).put(typable(path))
+                self._wants_table = True
 
-        self.app.push_screen(BrowseDialog(), chosen)
+        typed = self._typed.strip()
+        is_folder = bool(typed) and not typed.startswith(("env=", "demo:"))
+        self.app.push_screen(BrowseDialog(absolute(typed) if is_folder else None), chosen)
 
     # -- what the frame asks --
 
