@@ -10,6 +10,7 @@ from acestep_tui import format as fmt
 from acestep_tui.panels.base import Copied, Page, Panel
 from acestep_tui.panels.header import moment
 from acestep_tui.panels.pieces import TWO_BLOCKS, is_over
+from acestep_tui.paths import shown
 from acestep_tui.runs.diary import file_size
 from acestep_tui.runs.save_points import SavePoint, save_points
 from acestep_tui.runs.state import RunState
@@ -163,7 +164,7 @@ def told_lines(point: SavePoint, width: int) -> list[Content]:
     if point.path is not None:
         lines.append(
             spread(
-                join(("Folder  ", MUTED), _tail_of(str(point.path), width - 16)),
+                join(("Folder  ", MUTED), _tail_of(shown(point.path), width - 16)),
                 join(("y", f"bold {ACCENT}"), (" copy", MUTED)),
                 width,
             )

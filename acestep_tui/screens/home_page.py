@@ -277,4 +277,6 @@ def _in_use_line(facts: HomeFacts) -> Content:
     checks = [*facts.in_use, *([facts.model] if facts.model is not None else [])]
     if not checks:
         return text(fmt.UNKNOWN, MUTED)
-    return Content("   ").join(join((check.glyph, check.style), f" {check.fact}") for check in checks)
+    in_short = {"ok": "model here", "warning": "no model yet"}
+    said = [(check, in_short.get(check.state, "model –") if check is facts.model else check.fact) for check in checks]
+    return Content("   ").join(join((check.glyph, check.style), f" {fact}") for check, fact in said)

@@ -360,6 +360,12 @@ class SamplesPage(PlayingPage):
             return Copied(self._take_command(), "the line that takes the clip")
         return Copied(str(samples.clip_path(self._known, clip)), "the path of the clip")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A clip can be asked for only while the run can make one."""
+        if action == "sample" and self.is_mounted:
+            return self.screen.check_action(action, parameters)
+        return super().check_action(action, parameters)
+
     async def action_sample(self) -> None:
         """A clip now; the monitor asks the worker for it."""
         await self.run_action("screen.sample")

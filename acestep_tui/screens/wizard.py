@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual import events, work
+from textual import events, on, work
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.message import Message
@@ -49,6 +49,7 @@ class WizardScreen(HouseScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings("wizard")
     scopes = ("wizard", "field")
     help_title = "Setting up a run"
+    AUTO_FOCUS = ""  # each page says itself where one begins
 
     @dataclass
     class MachineSeen(Message):
@@ -305,17 +306,11 @@ class WizardScreen(HouseScreen):
 
         return explain_field(self)
 
-    def on_step_changed(self, message: Step.Changed) -> None:
+    @on(Step.Changed)
+    @on(MorePage.Changed)
+    def _changed(self, message: Message) -> None:
         """Another value: plan at once, save soon."""
         message.stop()
-        self._changed()
-
-    def on_more_page_changed(self, message: MorePage.Changed) -> None:
-        """Another value under More settings."""
-        message.stop()
-        self._changed()
-
-    def _changed(self) -> None:
         self.preset.is_current = False
         self.keeping.touch()
         self._replan()
@@ -328,6 +323,8 @@ class WizardScreen(HouseScreen):
         self._tell(message.fact)
 
     def _tell(self, fact: str) -> None:
+        # What was only not known yet is no problem any more.
+        self._wrong = {key for key in self._wrong if self._steps[key].problems()}
         self._replan()
         self._refresh(fact)
         self._show_all()

@@ -191,6 +191,7 @@ def plan_line(planned: Planned, width: int) -> Content:
     for name, block in zip(names, (memory, disk, time), strict=True):
         known = bool(block.amount)
         parts.append(join(f"{name} ", amount(block.short) if known else (AFTER_SONGS, MUTED)))
+    short_disk = parts[1]
     if is_wide and disk.parts:
         parts[1] += text(f"  ({_in_short(disk)})", MUTED)
     said = verdict(planned.view)
@@ -198,6 +199,9 @@ def plan_line(planned: Planned, width: int) -> Content:
     head = join(" " * margin, ("Plan", f"{BOLD} {MUTED}"), "  ")
     tail = [said] if said.cell_length and is_said else []
     line = head + text(gap).join([*parts, *tail])
+    if line.cell_length > width:
+        parts[1] = short_disk
+        line = head + text(gap).join([*parts, *tail])
     if line.cell_length > width and tail:
         line = head + text(gap).join([*parts[:2], *tail])
     return fit(line, width)
