@@ -164,7 +164,7 @@ async def test_the_plan_follows_each_key(tmp_path):
         await pilot.pause()
         assert screen.facts.plan.memory.amount > before
         begun = time.perf_counter()
-        screen._changed(screen.step.Changed())
+        screen._changed(screen.step.Changed(screen.step))
         assert time.perf_counter() - begun < 0.1
         assert row_with(app, "Plan") != plan_row
 
