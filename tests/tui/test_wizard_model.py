@@ -12,58 +12,22 @@ from acestep_tui.screens import wizard as wizard_module
 from acestep_tui.screens.browse import BrowseDialog
 from acestep_tui.widgets.paint import use_ascii
 from acestep_tui.wizard import planning
-from acestep_tui.wizard.download import Order, Seen, with_progress
+from acestep_tui.wizard.download import Order, Seen
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.draft_files import load_draft, save_draft, snapshot
-from acestep_tui.wizard.model_page import (
-    ModelFacts,
-    action_line,
-    bar_line,
-    download_words,
-    heading,
-    message_lines,
-    nowhere_words,
-    part_lines,
-)
 from acestep_tui.wizard.preset import command, environment
 from acestep_tui.wizard.steps import model as model_module
 from acestep_tui.wizard.steps.make import make_step
 from acestep_tui.wizard.steps.model_parts import DownloadRow
 from engine.contract.errors import DiskError
-from engine.contract.events import DownloadProgress
 from engine.contract.model_files import DEMO_MODEL, RELEASED_MODEL, SUB_FOLDERS, layout_words
 from engine.hardware.models import ModelStatus, PartStatus
 from engine.planning.plan_view import Part, Total
 from engine.planning.sizes import demo_sizes
 from tests.tui.harness import SIZES, screen_text, until
 from tests.tui.mockup import compare
+from tests.tui.model_facts import TOTALS, bytes_of, missing, progress, whole
 from tests.tui.wizard_facts import GB, QuietDataset, _advice, _plan, night_ferry, ready, wizard_app
-
-TOTALS = (6.6, 0.306, 0.2, 1.074)
-HERE = (2.845, 0.306, 0.2, 0.0)
-
-
-def bytes_of(gigabytes: float) -> int:
-    return int(gigabytes * GB)
-
-
-def missing(name: str = RELEASED_MODEL, *, with_totals: bool = True) -> ModelStatus:
-    totals = [bytes_of(total) if with_totals else None for total in TOTALS]
-    parts = tuple(PartStatus(part, "missing", 0, total) for part, total in zip(SUB_FOLDERS, totals, strict=True))
-    return ModelStatus(name, "hub", None, parts)
-
-
-def whole(name: str = RELEASED_MODEL) -> ModelStatus:
-    parts = (PartStatus(part, "whole", bytes_of(n), bytes_of(n)) for part, n in zip(SUB_FOLDERS, TOTALS, strict=True))
-    return ModelStatus(name, "hub", Path("/models/ace"), tuple(parts))
-
-
-def progress(here: tuple[float, ...] = HERE, rate: float | None = 61.49 * 2**20) -> DownloadProgress:
-    parts = {
-        part: [bytes_of(done), bytes_of(total)] for part, done, total in zip(SUB_FOLDERS, here, TOTALS, strict=True)
-    }
-    done, total = (sum(pair[place] for pair in parts.values()) for place in (0, 1))
-    return DownloadProgress(model=RELEASED_MODEL, done_bytes=done, total_bytes=total, bytes_per_s=rate, parts=parts)
 
 
 class Desk:
@@ -414,79 +378,19 @@ async def test_ascii_only(tmp_path):
         use_ascii(False)
 
 
-# -- pure --
-
-
-def plain(lines: Any) -> list[str]:
-    return [line.plain.rstrip() for line in lines]
-
-
-def test_before_anything_is_known():
-    facts = ModelFacts()
-    assert heading(facts) == ("looking", "$text-muted") and not facts.can_download and not facts.problem
-    assert all(line.endswith("–") for line in plain(part_lines(facts, 78)))
-    assert message_lines(facts, Path("/"), 78) == [] and download_words(facts) == ""
-
-
-def test_of_a_name_whose_size_only_the_hub_knows():
-    facts = ModelFacts(missing("someone/model", with_totals=False))
-    assert download_words(facts) == "Download"
-    assert plain(part_lines(facts, 60))[0].endswith("missing")
-    some = ModelFacts(dataclasses.replace(facts.status, partial_bytes=5), Seen("cut_off"))
-    assert download_words(some) == "Download the rest"
-    assert "It was cut off." in action_line(some, 78, is_focused=True).plain
-
-
-@pytest.mark.parametrize(
-    ("seen", "words"),
-    [
-        (Seen("running"), " –"),
-        (Seen("running", progress(rate=0.0)), " 40 %"),
-        (Seen("running", dataclasses.replace(progress(), total_bytes=0, bytes_per_s=None)), " –"),
-        (Seen("running", dataclasses.replace(progress(), done_bytes=10**12)), " 100 %  61 MB/s, 0.0 s"),
-    ],
-)
-def test_a_bar_of_odd_numbers(seen, words):
-    line = bar_line(seen, 60, is_focused=False)
-    assert line.cell_length == 60 and line.plain.endswith(words)
-
-
-def test_bytes_of_an_ended_download_count_only_while_they_are_there():
-    ended = Seen("cut_off", progress())
-    there = dataclasses.replace(missing(with_totals=False), partial_bytes=bytes_of(3.4))
-    merged = with_progress(there, ended)
-    assert [part.state for part in merged.parts] == ["incomplete", "whole", "whole", "missing"]
-    assert merged.partial_bytes == 0 and merged.bytes == ended.progress.done_bytes
-    # Somebody emptied the cache: the sizes are still true, the bytes are not.
-    gone = with_progress(missing(with_totals=False), ended)
-    assert gone.bytes == 0 and gone.total_bytes == ended.progress.total_bytes
-    odd = dataclasses.replace(progress(), parts={SUB_FOLDERS[0]: [1], SUB_FOLDERS[1]: ["a", 2]})  # type: ignore[list-item]
-    assert with_progress(missing(), Seen("running", odd)).parts == missing().parts
-    assert with_progress(whole(), Seen("running", progress())) == whole()
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("", "Type the name of a model, or a folder that holds one."),
-        ("demo:other", "The demo's model is called demo:tiny-model."),
-        ("/no/such", "There is no folder /no/such."),
-        ("thing", "There is no folder thing, and a hub name is OWNER/NAME."),
-    ],
-)
-def test_a_name_that_is_no_model(name, words):
-    assert nowhere_words(name) == words
-
-
-def test_two_orders_have_two_folders():
-    orders = [
-        Order("a/b"),
-        Order("a/c"),
-        Order("a/b", "v2"),
-        Order("a/b", cache_dir=Path("/x")),
-        Order("../../" + "x" * 300),
-    ]
-    folders = [order.folder for order in orders]
-    assert len(set(folders)) == 5 and len({folder.parent for folder in folders}) == 1
-    assert all(len(folder.name) < 100 and ".." not in folder.name for folder in folders)
-    assert Order("a/b").folder == folders[0]
+async def test_without_colours(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    Desk.seen = Seen("running", progress())
+    app = wizard_app(tmp_path, at_model())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        # What is done and what is not differ in shape.
+        assert "◐ downloading 3.4 of 8.2 GB" in page(app) and "✓ music_vocoder" in page(app)
+        assert "━─" in page(app) or "╸─" in page(app)
+        colours = {
+            segment.style.color.triplet
+            for strip in app.screen._compositor.render_strips()
+            for segment in strip
+            if segment.style is not None and segment.style.color is not None and segment.style.color.triplet
+        }
+        assert all(max(one) - min(one) <= 2 for one in colours)
