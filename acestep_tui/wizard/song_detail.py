@@ -73,7 +73,8 @@ class SongDetail:
         said += [("warning", f"{problem[:1].upper()}{problem[1:]}.") for problem in self.lyrics.problems]
         unknown, total = self.lyrics.num_unknown, self.lyrics.num_tokens
         if unknown:
-            said.append(("warning", f"{unknown:,} of {total:,} tokens are signs the model does not know."))
+            are = "is a sign" if unknown == 1 else "are signs"
+            said.append(("warning", f"{unknown:,} of {total:,} tokens {are} the model does not know."))
         return said + self._language_notes(is_short=is_short)
 
     def _language_notes(self, *, is_short: bool) -> list[tuple[State, str]]:
