@@ -135,8 +135,16 @@ COMMANDS: tuple[Command, ...] = (
     Command("download", "down", "down", "", "To what follows", in_palette=False),
     # -- looking for a folder --
     Command("browse", "choose", "enter", "Open", "Open the folder", in_palette=False),
-    Command("browse", "take", "ctrl+n", "Choose", "Choose the folder that is open", wide="Choose this folder",
-            in_palette=False, is_priority=True),
+    Command(
+        "browse",
+        "take",
+        "ctrl+n",
+        "Choose",
+        "Choose the folder that is open",
+        wide="Choose this folder",
+        in_palette=False,
+        is_priority=True,
+    ),
     Command("browse", "parent", "left", "Up", "To the folder above", in_palette=False),
     Command("browse", "enter", "right", "", "Open the folder", in_palette=False),
     Command("browse", "close", "escape", "Close", "Close without choosing", in_palette=False),

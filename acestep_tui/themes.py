@@ -46,7 +46,7 @@ PALETTES: dict[str, Palette] = {
         "#B3243A", "#96500C", "#0A6C68", "#7681B0", is_dark=False,
     ),
     "studio-contrast": Palette(
-        "#000000", "#000000", "#1A1A1A", "#003A70", "#FFFFFF", "#D6D6D6", "#8C8C8C", "#7FD4FF", "#5CFF9A", "#FFE14D",
+        "#000000", "#000000", "#1A1A1A", "#003A70", "#FFFFFF", "#D8D8D8", "#8C8C8C", "#7FD4FF", "#5CFF9A", "#FFE14D",
         "#FF8A8A", "#FFB45C", "#7CF5E6", "#8FA0B8",
     ),
     "studio-safe": Palette(

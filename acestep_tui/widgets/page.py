@@ -75,3 +75,8 @@ class Page(Rows):
         else:
             target = next((stop for stop in reversed(self.stops) if stop <= index), self.stops[0])
         super().move_to(target)
+
+    def action_choose(self) -> None:
+        """Enter, where something can be chosen."""
+        if self.selected is not None:
+            super().action_choose()

@@ -98,9 +98,8 @@ def _cut(content: Content, width: int) -> Content:
 def spread(left: Part, right: Part, width: int) -> Content:
     """Two pieces at the two ends of a line; the left one gives way."""
     end = fit(right, min(_content(right).cell_length, width))
-    return fit(left, width - end.cell_length - (1 if end.cell_length else 0)) + (
-        Content(" ") + end if end.cell_length else end
-    )
+    gap = 1 if 0 < end.cell_length < width else 0
+    return fit(left, width - end.cell_length - gap) + Content(" " * gap) + end
 
 
 def columns(cells: Sequence[Part], widths: Sequence[int], *, gap: int = 2) -> Content:
@@ -153,8 +152,8 @@ def wrap(part: Part, width: int, *, indent: int = 0) -> list[Content]:
     content = _content(part)
     lines: list[Content] = []
     rest = content
-    while rest.cell_length > (room := width - (indent if lines else 0)):
-        place = _break_at(rest.plain, max(room, 1))
+    while rest.cell_length > (room := max(width - (indent if lines else 0), 1)) and len(rest) > 1:
+        place = _break_at(rest.plain, room)
         lines.append(rest[:place].rstrip().pad_left(indent if lines else 0))
         rest = rest[place:]
         while rest.plain.startswith(" "):

@@ -13,6 +13,8 @@ from acestep_tui.wizard.song_scan import SongScan
 from acestep_tui.wizard.songs import GLYPHS, Counts, ShownRow, SongTable, State, total_words
 
 WIDE = 100
+# Below this the note, which has what matters most, takes the room of lyrics and language.
+_LEAST_FOR_LYRICS = 74
 _SONG, _LENGTH, _CAPTION, _LYRICS, _LANGUAGE = 23, 6, 33, 12, 4
 STYLES: dict[State, str] = {"ready": SUCCESS, "warning": WARNING, "error": ERROR, "left out": MUTED}
 _NO_BREAK = "\u00a0"
@@ -27,16 +29,24 @@ def counts_line(counts: Counts, scan: SongScan, width: int) -> Content:
     else:
         right = f"scanned in {took}" if width >= WIDE else f"in {took}"
     whole, folded = counts.words(), _folded(counts)
+    total, files = total_words(counts), fmt.plural(counts.num_files, "song")
     said = Content("")
-    for words, gap, end in ((whole, 3, right), (whole, 3, ""), (whole, 2, ""), (folded, 3, ""), (folded, 2, "")):
-        said = _counted(counts, words, gap)
+    for head, words, gap, end in (
+        (total, whole, 3, right),
+        (total, whole, 3, ""),
+        (total, whole, 2, ""),
+        (total, folded, 3, ""),
+        (total, folded, 2, ""),
+        (files, folded, 2, ""),
+    ):
+        said = _counted(head, words, gap)
         if said.cell_length + (len(end) + 1 if end else 0) <= width:
             return spread(said, (end, MUTED), width)
     return fit(said, width)
 
 
-def _counted(counts: Counts, words: Sequence[tuple[State, str]], gap: int) -> Content:
-    said: list[Content] = [text(total_words(counts), BOLD)]
+def _counted(head: str, words: Sequence[tuple[State, str]], gap: int) -> Content:
+    said: list[Content] = [text(head, BOLD)]
     for state, one in words:
         glyph, _, rest = one.partition(" ")
         said.append(join((glyph, STYLES[state]), f" {rest}"))
@@ -82,7 +92,9 @@ def _columns(cells: Sequence[Part], width: int) -> Content:
     parts: list[Part] = [fit(glyph, 1), " ", fit(song, _SONG), " ", fit(length, _LENGTH, align="right"), "   "]
     if width >= WIDE:
         parts += [fit(caption, _CAPTION), "  "]
-    parts += [fit(lyrics, _LYRICS), "  ", fit(language, _LANGUAGE), "  ", note]
+    if width >= _LEAST_FOR_LYRICS:
+        parts += [fit(lyrics, _LYRICS), "  ", fit(language, _LANGUAGE), "  "]
+    parts.append(note)
     return join(*parts)
 
 

@@ -93,6 +93,12 @@ async def settled(pilot: Pilot[Any]) -> None:
 
 # -- one run --
 
+# What the recorded runs are called here.
+_NAMES = {
+    "finished": "demo", "stopped": "lofi-tapes", "crashed": "choir-voices", "failed": "club-edits",
+    "paused": "night-ferry", "rank-4": "demo-rank-4",
+}  # fmt: skip
+
 
 def monitor(name: str, scenario: str, **values: Any) -> Scene:
     """The monitor of a recorded run."""
@@ -100,7 +106,8 @@ def monitor(name: str, scenario: str, **values: Any) -> Scene:
     after_s, away_s = values.get("after_s", 1.0), values.get("away_s", 0.0)
 
     def prepare(world: World, settings: dict[str, Any]) -> AceStepApp:
-        run = world.run(scenario, until=until_event() if until_event else None, is_alive=is_alive, after_s=after_s)
+        last = until_event() if until_event else None
+        run = world.run(scenario, name=_NAMES[scenario], until=last, is_alive=is_alive, after_s=after_s)
         if away_s:
             note_seen(run, world.now - away_s)
             assert entry_path(run).with_suffix(".seen").exists()
@@ -156,8 +163,8 @@ def _home_first(world: World, settings: dict[str, Any]) -> AceStepApp:
 def _home(world: World, settings: dict[str, Any]) -> AceStepApp:
     """Five runs that ended, one that trains, a set-up that was left."""
     for place, scenario in enumerate(("crashed", "rank-4", "stopped", "failed", "finished")):
-        world.run(scenario, after_s=86_400.0 * (5 - place) - 7_200.0)
-    world.run("paused", name="night-ferry", until=step(60), is_alive=True)
+        world.run(scenario, name=_NAMES[scenario], after_s=86_400.0 * (5 - place) - 7_200.0)
+    world.run("paused", name=_NAMES["paused"], until=step(60), is_alive=True)
     world.keep(_draft("kitchen-tapes", "dataset"))
     return world.app(**settings)
 

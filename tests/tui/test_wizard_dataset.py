@@ -68,6 +68,7 @@ async def test_other_sizes_show_table_and_messages(tmp_path, size):
         await open_songs(pilot, app)
         assert "✓ 01 Night Ferry.flac" in said(app)
         assert "2 songs have no lyrics" in said(app)
+        assert "no lyrics file" in screen_rows(app)[3] and "✗ 1 un" in said(app) and "unus…" not in said(app)
         assert all(len(line) <= size[0] for line in screen_text(app))
         await pilot.press("end")
         assert "24 Last Boat Home.flac" in said(app)
