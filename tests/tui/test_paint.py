@@ -44,47 +44,41 @@ def test_fit(part: str, width: int, align: str, expected: str) -> None:
     assert fitted.cell_length == max(width, 0)
 
 
-@pytest.mark.parametrize("width", range(24))
 @pytest.mark.parametrize(("left", "right"), [("left side", "right"), (WIDE * 2, WIDE), ("", "right"), ("left", "")])
-def test_spread_keeps_the_right_end(left: str, right: str, width: int) -> None:
-    line = spread(left, right, width)
-    assert line.cell_length == width
-    if right and width > cell_len(right):
-        assert line.plain.endswith(right)
+def test_spread_keeps_the_right_end(left: str, right: str) -> None:
+    for width in range(24):
+        line = spread(left, right, width)
+        assert line.cell_length == width
+        if right and width >= cell_len(right):
+            assert line.plain.endswith(right)
 
 
 def test_columns_stay_columns() -> None:
     rows = [columns(cells, [4, -6, 3]) for cells in (["a", "1", "x"], ["abcdefg", "1,240", WIDE])]
     assert [row.plain for row in rows] == ["a          1  x  ", "abc…   1,240  夜…"]
     assert len({row.cell_length for row in rows}) == 1
-
-
-def test_columns_want_a_width_each() -> None:
     with pytest.raises(ValueError, match="zip"):
         columns(["a"], [1, 2])
 
 
 def test_title() -> None:
-    assert title(20, "Loss", number="1", live="live").plain == "1 Loss ───────── live"[:20].replace(
-        "───────── ", "──────── "
-    )
+    assert title(20, "Loss", number="1", live="live").plain == "1 Loss ──────── live"
     assert title(20, "Loss", is_focused=True).plain == "Loss " + "━" * 15
-    narrow = title(10, "A long name", live="and a live end")
-    assert narrow.cell_length == 10
+    assert title(10, "A long name", live="and a live end").cell_length == 10
 
 
-@pytest.mark.parametrize("width", [1, 2, 7, 40])
 @pytest.mark.parametrize("share", [None, -1.0, 0.0, 0.2, 0.5, 0.999, 1.0, 7.0, math.nan, math.inf])
-@pytest.mark.parametrize("mark", [None, 0.0, 0.5, 1.0, 2.0, math.nan])
-def test_a_bar_is_as_wide_as_it_should_be_and_never_too_full(
-    width: int, share: float | None, mark: float | None
-) -> None:
-    drawn = bar(width, share, mark=mark)
-    assert drawn.cell_length == width
-    if mark is None and share is not None and share < 1.0:
-        assert drawn.plain.count("━") < width
-    if mark is not None and not math.isnan(mark):
-        assert drawn.plain.count("│") == 1
+def test_a_bar_is_as_wide_as_it_should_be_and_never_too_full(share: float | None) -> None:
+    for width in (1, 2, 7, 40):
+        drawn = bar(width, share)
+        assert drawn.cell_length == width
+        if share is not None and share < 1.0:
+            assert drawn.plain.count("━") < width
+        assert bar(width, share, mark=math.nan).plain == drawn.plain
+        for mark in (0.0, 0.5, 1.0, 2.0):
+            marked = bar(width, share, mark=mark)
+            assert marked.cell_length == width
+            assert marked.plain.count("│") == 1
 
 
 def test_half_a_cell() -> None:
@@ -92,16 +86,16 @@ def test_half_a_cell() -> None:
     assert bar(4, 1.0).plain == "━━━━"
 
 
-@pytest.mark.parametrize("width", range(1, 30))
 @pytest.mark.parametrize("words", ["one two three four", "a" * 40, WIDE * 5, "", " ", "x " * 20])
-@pytest.mark.parametrize("indent", [0, 4])
-def test_wrapping_loses_nothing_and_keeps_the_width(width: int, words: str, indent: int) -> None:
-    lines = wrap(words, width, indent=indent)
-    assert lines
-    # A wide character, or an indent, may need more than there is.
-    most = max(width, 2 + indent)
-    assert all(line.cell_length <= most for line in lines)
-    assert "".join("".join(line.plain.split()) for line in lines) == "".join(words.split())
+def test_wrapping_loses_nothing_and_keeps_the_width(words: str) -> None:
+    for width in range(1, 30):
+        for indent in (0, 4):
+            lines = wrap(words, width, indent=indent)
+            assert lines
+            # A wide character, or an indent, may need more than there is.
+            most = max(width, 2 + indent)
+            assert all(line.cell_length <= most for line in lines)
+            assert "".join("".join(line.plain.split()) for line in lines) == "".join(words.split())
 
 
 def test_wrapping_keeps_styles() -> None:
@@ -114,10 +108,7 @@ def test_wrapping_keeps_styles() -> None:
 def test_everything_of_ours_has_an_ascii_form() -> None:
     signs = "●◐‖◌✓■✗○▲◆❯▶♪━╸─→–…·±×≤≥≈“”’‘↓↑↵←⌫⇧▌▏▾▸│◉┈╭╮╰╯°−"
     assert text(signs).plain.isascii()
-    assert (
-        title(30, "Loss", live="→ 1").plain == "Loss --------------------- -> 1"[:30]
-        or title(30, "Loss", live="→ 1").plain.isascii()
-    )
+    assert title(30, "Loss", live="→ 1").plain == "Loss -------------------- -> 1"
     assert bar(8, 0.5, mark=0.9).plain == "####---|"
     assert fit("abcdefgh", 6).plain == "abc..."
     # The names of songs stay what they are.
