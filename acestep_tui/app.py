@@ -18,6 +18,7 @@ from textual.widgets._toast import Toast
 
 from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
+from acestep_tui.escape_key import answer_escape_soon
 from acestep_tui.settings import Settings, load_settings
 from acestep_tui.themes import DEFAULT_THEME, VARIABLE_DEFAULTS, house_themes
 from acestep_tui.widgets import paint
@@ -338,6 +339,7 @@ def _draws_unicode() -> bool:
 
 def run_app(start: Start | None = None) -> int:
     """Open the app and, once it is closed, print what the shell should say; returns the exit code."""
+    answer_escape_soon()
     app = AceStepApp(start)
     lines = app.run()
     for line in lines or ():
