@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual import work
 from textual.message import Message
+from textual.worker import Worker, WorkerState
 
 from acestep_tui.panels.header import STYLES, short_name
 from acestep_tui.paths import absolute
@@ -67,11 +68,12 @@ class RunActions(HouseScreen):
 
     @dataclass
     class DraftRead(Message):
-        """A draft as it was left; or why it cannot be read."""
+        """A draft as it was left, and its file; or why it cannot be read."""
 
         draft: Draft | None = None
         notes: tuple[str, ...] = ()
         problem: UserError | None = None
+        path: Path | None = None
 
     is_beginning = False
 
@@ -128,6 +130,12 @@ class RunActions(HouseScreen):
         except OSError as error:
             self.post_message(self.Begun(problem=UserError(str(error.strerror or error))))
 
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What nobody expected is told by `TellsFailures`; here, one can try again."""
+        if event.state is WorkerState.ERROR and event.worker.group == "start":
+            self.is_beginning = False
+            self.refresh_bindings()
+
     def on_run_actions_begun(self, message: Begun) -> None:
         """Watch what was started; say what stands against it."""
         self.is_beginning = False
@@ -152,14 +160,14 @@ class RunActions(HouseScreen):
         except UserError as error:
             self.post_message(self.DraftRead(problem=error))
         else:
-            self.post_message(self.DraftRead(draft, notes))
+            self.post_message(self.DraftRead(draft, notes, path=path))
 
     def on_run_actions_draft_read(self, message: DraftRead) -> None:
         """Open the set-up."""
         if message.problem is not None:
             self.tell_problem("The draft could not be opened.", message.problem)
             return
-        self.house.open_wizard(message.draft)
+        self.house.open_wizard(message.draft, message.path)
         for note in message.notes:
             self.house.toast("warning", note)
 
