@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import sys
@@ -46,6 +47,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self._lock = threading.Lock()
         self.num_bytes = 0
+        self._is_closing = False
         self.exit_status: int | None = None
         self.pid, self._master = pty.fork()
         if self.pid == 0:
@@ -59,10 +61,21 @@ class Terminal:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # EIO: the program has gone
-            while chunk := os.read(self._master, 65536):
+            while not self._is_closing:
+                if not select.select([self._master], [], [], 0.05)[0]:
+                    continue
+                if not (chunk := os.read(self._master, 65536)):
+                    return
                 with self._lock:
                     self.num_bytes += len(chunk)
                     self._stream.feed(chunk)
+
+    def _close_master(self) -> None:
+        """Close our end; not under the reader's hands: the next terminal may get the same number."""
+        self._is_closing = True
+        self._reader.join()
+        with contextlib.suppress(OSError):
+            os.close(self._master)
 
     def lines(self) -> list[str]:
         """The rows of the screen as they are now."""
@@ -104,7 +117,7 @@ class Terminal:
 
     def hang_up(self) -> None:
         """The connection is lost: the terminal goes away and the kernel sends SIGHUP."""
-        os.close(self._master)
+        self._close_master()
         self.wait()
 
     def wait(self, timeout_s: float = 20.0) -> int:
@@ -127,8 +140,8 @@ class Terminal:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
-        with contextlib.suppress(OSError):
-            os.close(self._master)
+        if not self._is_closing:
+            self._close_master()
 
 
 def program(*arguments: str) -> list[str]:
