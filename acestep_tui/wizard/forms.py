@@ -286,6 +286,8 @@ def _clamped(setting: Setting, value: float) -> float:
 
 _PIECES = (30.0, 60.0, 120.0, 240.0)
 _PREFERRED = (1.0, 2.0, 5.0, 10.0)
+# Below this an arrow key goes to 0: no rate or decay is meant to be as small, and 10^-324 is 0 to a computer.
+_SMALLEST = 1e-9
 
 
 def _stepped(setting: Setting, value: float, direction: int) -> float:
@@ -316,7 +318,7 @@ def _doubled(value: float, direction: int) -> float:
 
 def _along_preferred(value: float, direction: int) -> float:
     """The next of … 0.1, 0.2, 0.5, 1, 2, 5 … above or below; from 0 up to a tiny one."""
-    if value <= 0:
+    if value < _SMALLEST:
         return 1e-7 if direction > 0 else 0.0
     power = math.floor(math.log10(value) + 1e-9)
     digit = value / 10.0**power
@@ -324,7 +326,7 @@ def _along_preferred(value: float, direction: int) -> float:
         return next(one for one in _PREFERRED if one > digit * (1 + 1e-9)) * 10.0**power
     lower = [one for one in _PREFERRED[:-1] if one < digit * (1 - 1e-9)]
     smaller = (lower[-1] if lower else 0.5) * 10.0**power
-    return smaller if smaller >= 1e-9 else 0.0
+    return smaller if smaller >= _SMALLEST else 0.0
 
 
 def _by_quarter(value: float, direction: int) -> float:
