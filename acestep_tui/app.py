@@ -19,6 +19,7 @@ from textual.widgets._toast import Toast
 from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
 from acestep_tui.escape_key import answer_escape_soon
+from acestep_tui.failures import TellsFailures
 from acestep_tui.settings import Settings, load_settings
 from acestep_tui.themes import DEFAULT_THEME, VARIABLE_DEFAULTS, house_themes
 from acestep_tui.widgets import paint
@@ -59,7 +60,7 @@ def _palette_provider() -> type[Provider]:
     return HousePalette
 
 
-class AceStepApp(App[list[str]]):
+class AceStepApp(TellsFailures, App[list[str]]):
     """acestep-tui on a screen. Returns the lines that the shell prints after it is closed.
 
     Args:

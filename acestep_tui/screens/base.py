@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from acestep_tui.commands import Command
+from acestep_tui.failures import TellsFailures
 from acestep_tui.widgets.frame import Footer, Header
 from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import MUTED, Part, join, text
@@ -37,7 +38,7 @@ class TinyLine(Lines):
         return [join(" ", cast("HouseScreen", self.screen).tiny_line())]
 
 
-class HouseScreen(Screen[object]):
+class HouseScreen(TellsFailures, Screen[object]):
     """A screen of the house: subclasses give `scopes`, `compose_body` and what the header says."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-mid"), (120, "-wide")]  # noqa: RUF012 - Textual declares it so

@@ -18,6 +18,7 @@ from textual.worker import get_current_worker
 
 from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
+from acestep_tui.failures import TellsFailures
 from acestep_tui.folder_list import FolderList, Inside, list_folder, look_inside, nearest_folder
 from acestep_tui.paths import absolute, shown
 from acestep_tui.widgets.frame import Footer
@@ -149,7 +150,7 @@ class _List(Page):
         return character is not None and character.isprintable()
 
 
-class BrowseDialog(ModalScreen[Path]):
+class BrowseDialog(TellsFailures, ModalScreen[Path]):
     """The box; returns the folder, or None when none was chosen.
 
     Args:

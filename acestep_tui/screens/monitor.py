@@ -9,7 +9,6 @@ from typing import ClassVar
 from textual import work
 from textual.binding import BindingType
 from textual.timer import Timer
-from textual.worker import Worker, WorkerState
 
 from acestep_tui import format as fmt
 from acestep_tui.commands import Command, bindings
@@ -75,11 +74,6 @@ class MonitorScreen(Stage):
     def read_run(self, watch: Watch) -> None:
         """The thread that reads the run folder."""
         watch.read()
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A thread that came to grief must not look like a run without news."""
-        if event.state is WorkerState.ERROR:
-            self.house.toast("error", "This could not be done.", str(event.worker.error))
 
     # -- what comes in --
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from textual import work
 from textual.message import Message
+from textual.worker import Worker, WorkerState
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.base import Copied, Page, Panel
@@ -218,6 +219,12 @@ class RunControl(HouseScreen):
             self.post_message(self.Started(problem=UserError(str(error.strerror or error))))
         else:
             self.post_message(self.Started(warnings=started.warnings))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What nobody expected is told by `TellsFailures`; here, one can try again."""
+        if event.state is WorkerState.ERROR and event.worker.group == "start":
+            self.is_starting = False
+            self.refresh_bindings()
 
     def on_run_control_started(self, message: Started) -> None:
         """A worker is at work again, or why not."""

@@ -17,6 +17,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 
 from acestep_tui.commands import Command, bindings
+from acestep_tui.failures import TellsFailures
 from acestep_tui.paths import absolute, shown
 from acestep_tui.recent import recent_presets, remember_preset
 from acestep_tui.widgets.field_lines import Frame
@@ -103,7 +104,7 @@ class _File(PathField):
         return ""
 
 
-class OpenPresetDialog(ModalScreen[Path]):
+class OpenPresetDialog(TellsFailures, ModalScreen[Path]):
     """The box; returns the file, or None when nothing is to be opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("dialog")

@@ -11,6 +11,7 @@ from textual import work
 from textual.message import Message
 from textual.timer import Timer
 
+from acestep_tui.failures import TellsFailures
 from acestep_tui.panels.base import Page
 from acestep_tui.sound.player import Player, Playing, find_player, play
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _TICK_S = 0.25
 
 
-class PlayingPage(Page):
+class PlayingPage(TellsFailures, Page):
     """A page with one player. Leaving the page ends the sound.
 
     Attributes:

@@ -16,6 +16,7 @@ from textual.worker import get_current_worker
 
 from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
+from acestep_tui.failures import TellsFailures
 from acestep_tui.panels import checkpoints
 from acestep_tui.panels.base import Copied, Page
 from acestep_tui.runs import save_points as points
@@ -45,7 +46,7 @@ class _Part(Lines):
         return self._page.draw(self.id or "", width, height)
 
 
-class SavesPage(Page):
+class SavesPage(TellsFailures, Page):
     """Panel 6, zoomed."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("saves")

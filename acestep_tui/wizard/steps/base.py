@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from acestep_tui.commands import Command
+from acestep_tui.failures import TellsFailures
 from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import MUTED, Part, text, title
@@ -99,7 +100,7 @@ class Passage(Lines):
         self.redraw()
 
 
-class Step(VerticalScroll, can_focus=False):
+class Step(TellsFailures, VerticalScroll, can_focus=False):
     """One page of the set-up. It is made when it is first needed and kept, so going back loses nothing.
 
     A page gives `compose_step`, and says what changed with `changed` (the draft) or `learned` (a fact). The frame

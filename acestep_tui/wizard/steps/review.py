@@ -13,6 +13,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
+from textual.worker import Worker, WorkerState
 
 from acestep_tui.commands import Command, bindings
 from acestep_tui.runs import launch
@@ -334,6 +335,12 @@ class ReviewStep(Step):
             return
         self.wizard.keeping.forget()
         self.post_message(self.Started(run))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What nobody expected is told by `TellsFailures`; here, one can try again."""
+        if event.state is WorkerState.ERROR and event.worker.group == "start":
+            self._state = "ready"
+            self._show_start()
 
     def on_review_step_started(self, message: Started) -> None:
         """To the monitor."""
