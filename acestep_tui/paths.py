@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from engine.contract.paths import expanded
+
 APP = "acestep-tui"
 
 
@@ -18,7 +20,7 @@ def state_dir() -> Path:
 
 def absolute(path: str | Path) -> Path:
     """``path`` made absolute against the working directory, ``~`` and ``..`` resolved, links kept."""
-    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows links
+    return Path(os.path.abspath(expanded(path)))  # noqa: PTH100 - resolve() follows links
 
 
 def shown(path: Path) -> str:

@@ -16,6 +16,7 @@ from acestep_tui.runs.inspect import read_object
 from acestep_tui.runs.liveness import Verdict, judge
 from acestep_tui.runs.load import read_state
 from engine.contract.errors import ConfigError
+from engine.contract.paths import expanded
 from engine.contract.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def start_run(
     cwd = cwd or Path.cwd()
     resolved = resolve(source, overrides, cwd=cwd)
     notices = [*resolved.notices, *load_backends(resolved.config, base_dir=resolved.base_dir).notices]
-    run_dir = RunDir(absolute(cwd / Path(str(resolved.config.output_dir)).expanduser()))
+    run_dir = RunDir(absolute(cwd / expanded(str(resolved.config.output_dir))))
     typed = typed if typed is not None else ["acestep-tui", "--run", str(source), *overrides]
     with launch.LaunchGuard(run_dir):
         if settled(run_dir).is_running:
@@ -192,7 +193,7 @@ def _prepare_again(run: RunDir, changes: dict[str, Any], *, cwd: Path) -> Prepar
         raise ConfigError(f"{run.name} has no config.json, so it cannot go on", hint=f"It should be in {run.path}.")
     if frozen.resume_from_checkpoint != "latest":
         changes["resume_from_checkpoint"] = "latest"
-    if absolute(cwd / Path(str(frozen.output_dir)).expanduser()) != run.path:
+    if absolute(cwd / expanded(str(frozen.output_dir))) != run.path:
         changes["output_dir"] = str(run.path)  # the folder was moved or renamed since
     changes = {key: value for key, value in changes.items() if frozen[key] != value}
     launch.make_writable(run.path)

@@ -31,6 +31,7 @@ from acestep_tui.wizard.preset import planned_config
 from acestep_tui.wizard.song_detail import SongDetail, song_detail, sound_problems
 from acestep_tui.wizard.songs import ShownRow, SongKey, song_key
 from engine.contract.backends import DEMO_SONGS, LocalBackend
+from engine.contract.paths import expanded
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.captions import caption_file
 from engine.dataset.lyrics_files import lyrics_paths
@@ -350,7 +351,7 @@ class SongScreen(HouseScreen):
         row, backend = self.view.shown.row, self._backend
         if row.song is not None:
             return row.song.path
-        return absolute(Path(backend.instance_data_dir).expanduser() / row.name) if backend is not None else None
+        return absolute(expanded(backend.instance_data_dir) / row.name) if backend is not None else None
 
     def action_edit(self) -> None:
         """Caption and lyrics in $EDITOR; the songs are scanned again afterwards."""

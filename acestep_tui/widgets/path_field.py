@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from textual import events
 from textual.message import Message
 
+from acestep_tui.failures import TellsFailures
 from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.paint import MUTED, Part, join
+from engine.contract.paths import expanded
 
 _MOST_NAMES = 200
 
@@ -36,7 +37,7 @@ def complete(typed: str, *, only_folders: bool = False) -> Completion:
     head, slash, begun = typed.rpartition("/")
     if typed in ("~", ".", ".."):
         return Completion(typed, f"{typed}/", (f"{typed}/",))
-    folder = Path(f"{head}{slash}" or ".").expanduser()
+    folder = expanded(f"{head}{slash}" or ".")
     names: list[str] = []
     try:
         with os.scandir(folder) as entries:
@@ -48,14 +49,14 @@ def complete(typed: str, *, only_folders: bool = False) -> Completion:
                     names.append(f"{entry.name}/" if is_folder else entry.name)
                 if len(names) >= _MOST_NAMES:
                     break
-    except OSError:
+    except (OSError, ValueError):  # ValueError: what was pasted can be no name
         return Completion(typed, typed)
     names.sort(key=str.casefold)
     shared = os.path.commonprefix(names) if names else begun  # noqa: RUF071 - letters, as a shell completes
     return Completion(typed, f"{head}{slash}{shared}", tuple(names))
 
 
-class PathField(Field):
+class PathField(TellsFailures, Field):
     """A field whose text is a path."""
 
     only_folders = False

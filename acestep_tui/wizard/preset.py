@@ -15,6 +15,7 @@ from acestep_tui.wizard.draft import Draft
 from engine.contract.config import Config, check_values, resolve
 from engine.contract.fields import SETTINGS, SETTINGS_BY_KEY
 from engine.contract.files import write_json
+from engine.contract.paths import expanded
 from engine.planning.advice import Advice
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def environment(draft: Draft) -> dict[str, str]:
 def _take_songs(draft: Draft, listed: Any, config_path: Path, *, base_dir: Path) -> None:
     """Put the songs of a configuration into the draft, with paths that mean the same from anywhere."""
     if isinstance(listed, str):
-        path = base_dir / Path(listed).expanduser()
+        path = base_dir / expanded(listed)
         if path.is_file():
             draft.set_source(shown(absolute(path)), "data_backend_config", str(absolute(path)))
         return
@@ -156,7 +157,7 @@ def _absolute_entry(entry: Any, base_dir: Path) -> Any:
     if not isinstance(entry, dict):
         return entry
     changed = {
-        key: os.path.normpath(base_dir / Path(value).expanduser())
+        key: os.path.normpath(base_dir / expanded(value))
         for key, value in entry.items()
         if key in _PATH_KEYS and isinstance(value, str) and value and not value.startswith(("demo:", "{"))
     }

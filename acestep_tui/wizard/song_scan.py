@@ -17,7 +17,7 @@ from engine import __version__
 from engine.contract.backends import DEMO_SONGS, AudioBlock, LocalBackend, load_backends
 from engine.contract.config import Config
 from engine.contract.errors import DataError, DiskError, UserError
-from engine.contract.paths import cache_root
+from engine.contract.paths import cache_root, expanded
 from engine.dataset.lyrics_files import lyrics_paths
 from engine.dataset.scan import FileFinding, NothingUsableError, scan_backends
 from engine.planning.data_facts import audio_now, data_facts
@@ -155,7 +155,7 @@ class _Scanning:
 
     def _folder(self, backend: LocalBackend) -> Path:
         if backend.instance_data_dir != DEMO_SONGS:
-            return Path(backend.instance_data_dir).expanduser()
+            return expanded(backend.instance_data_dir)
         return demo_songs_folder(self.config)
 
     def _file(self, found: FileFinding) -> None:

@@ -11,6 +11,7 @@ from acestep_tui.paths import absolute, shown
 from engine.contract.backends import DEMO_SONGS
 from engine.contract.errors import ConfigError
 from engine.contract.model_files import HUB_ID
+from engine.contract.paths import expanded
 from engine.contract.sources import read_json_value
 from engine.dataset.folder import AUDIO_SUFFIXES
 
@@ -40,7 +41,7 @@ def read_source(text: str, *, cwd: Path) -> Source:
         return Source(typed, "instance_data_dir", DEMO_SONGS, "demo")
     if typed.startswith("env="):
         return _of_configuration(typed, cwd=cwd)
-    path = absolute(cwd / Path(typed).expanduser())
+    path = absolute(cwd / expanded(typed))
     if path.is_dir():
         return Source(typed, "instance_data_dir", str(path), path.name)
     if path.is_file():
@@ -62,7 +63,7 @@ def completions(text: str, *, cwd: Path) -> list[str]:
     Hidden ones only where a dot was typed; at most fifty.
     """
     head, slash, tail = text.rpartition("/")
-    folder = cwd / Path(f"{head}{slash}" or ".").expanduser()
+    folder = cwd / expanded(f"{head}{slash}" or ".")
     try:
         with os.scandir(folder) as listing:
             found = [

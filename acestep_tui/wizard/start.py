@@ -14,6 +14,7 @@ from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.preset import check_draft, environment, save_preset
 from engine.contract.errors import ConfigError
 from engine.contract.fields import SETTINGS_BY_KEY
+from engine.contract.paths import expanded
 from engine.contract.run_dir import RunDir
 
 PRESET_NAME = "preset.json"
@@ -44,7 +45,7 @@ def start_draft(
         key, reason = next(iter(checked.errors.items()))
         name = f"{SETTINGS_BY_KEY[key].label}: " if key else ""
         raise ConfigError(f"{name}{reason}", hint="Change it, then start again. Nothing was started.")
-    run = RunDir(absolute(cwd / Path(str(checked.config.output_dir)).expanduser()))
+    run = RunDir(absolute(cwd / expanded(str(checked.config.output_dir))))
     is_new = not run.path.exists()
     source = preset or run.path / PRESET_NAME
     variables = [f"{name}={value}" for name, value in environment(draft).items()]

@@ -14,6 +14,7 @@ from engine.contract.config import Config
 from engine.contract.errors import ConfigError
 from engine.contract.fields_audio import AUDIO_SETTINGS
 from engine.contract.fields_backend import BACKEND_FOREIGN_PREFIXES, BACKEND_SETTINGS
+from engine.contract.paths import expanded
 from engine.contract.rules import Draft, apply_status
 from engine.contract.sources import read_json_value
 from engine.contract.validate import Findings, KeyTable, Notice, canonical, check, collect, shown
@@ -108,7 +109,7 @@ def _read_list(config: Config, *, base_dir: Path) -> tuple[str, tuple[Any, ...]]
     source = config.data_backend_config
     if not isinstance(source, str):
         return "data_backend_config", tuple(source)
-    path = base_dir / Path(source).expanduser()
+    path = base_dir / expanded(source)
     if not path.is_file():
         raise ConfigError(
             f"data_backend_config: no such file: {path.absolute()}",
@@ -224,7 +225,7 @@ def _text_cache(entries: list[_Entry], config: Config, *, base_dir: Path, findin
             findings.errors.append(f"{entry.where}: text_embeds = {shown(wanted)}: no such entry. Accepted: {known}.")
     chosen = [entry.values["cache_dir"] for entry in (defaults or texts)[:1]]
     folder = (chosen[0] if chosen else None) or config.cache_dir_text
-    return base_dir / Path(folder).expanduser() if folder else None
+    return base_dir / expanded(folder) if folder else None
 
 
 def _local(entry: _Entry, config: Config, *, base_dir: Path, findings: Findings) -> LocalBackend:
@@ -248,7 +249,7 @@ def _local(entry: _Entry, config: Config, *, base_dir: Path, findings: Findings)
         probability=values["probability"],
         train_batch_size=values["train_batch_size"],
         max_num_samples=values["max_num_samples"],
-        cache_dir_vae=base_dir / Path(cache_dir).expanduser() if cache_dir else None,
+        cache_dir_vae=base_dir / expanded(cache_dir) if cache_dir else None,
         audio=_audio_block(entry.audio),
     )
 
@@ -260,7 +261,7 @@ def _folder(entry: _Entry, *, base_dir: Path, findings: Findings) -> str:
         return ""
     if given == DEMO_SONGS:
         return DEMO_SONGS
-    folder = (base_dir / Path(given).expanduser()).absolute()
+    folder = (base_dir / expanded(given)).absolute()
     if not folder.is_dir():
         reason = "not a folder" if folder.exists() else "no such folder"
         findings.errors.append(

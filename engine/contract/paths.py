@@ -12,12 +12,20 @@ if TYPE_CHECKING:
     from engine.contract.config import Config
 
 
+def expanded(path: str | Path) -> Path:
+    """``~`` and ``~name`` as the shell reads them: of a user that there is not, the name stays as it was typed.
+
+    `Path.expanduser` raises then, and what is half typed is often such a name.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def cache_root(config: Config | None = None) -> Path:
     """The shared cache: ``$ACESTEP_CACHE``, else the setting ``cache_dir``, else the user's cache folder."""
     if chosen := os.environ.get("ACESTEP_CACHE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     if config is not None and config.cache_dir:
-        return Path(config.cache_dir).expanduser()
+        return expanded(config.cache_dir)
     return user_cache() / "acestep-tui"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.fields_base import Setting
+from engine.contract.paths import expanded
 from engine.contract.validate import Findings, KeyTable, Notice, Written
 
 _MANY_RANKS = 256
@@ -108,7 +109,7 @@ def _target_modules(draft: Draft, *, cwd: Path) -> None:
     accepted = "a non-empty list of texts, or a JSON file with one"
     if isinstance(value, str):
         try:
-            value = json.loads((cwd / Path(value).expanduser()).read_text(encoding="utf-8-sig"))
+            value = json.loads((cwd / expanded(value)).read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             draft.error("peft_lora_target_modules", f"cannot be read: {error}", accepted)
             return

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.contract.errors import ConfigError
 from engine.contract.fields import SETTINGS_BY_KEY
+from engine.contract.paths import expanded
 from engine.contract.presets import find_preset, presets_folder, shipped_presets
 from engine.contract.validate import canonical
 
@@ -34,7 +35,7 @@ def find_source(source: str | Path, *, cwd: Path) -> Source:
     """
     if isinstance(source, str) and source.startswith("env="):
         return _find_env(source.removeprefix("env="), cwd=cwd)
-    path = cwd / Path(source).expanduser()
+    path = cwd / expanded(source)
     if path.is_dir():
         path = path / "config.json"
     if path.is_file():
@@ -52,12 +53,12 @@ def find_source(source: str | Path, *, cwd: Path) -> Source:
 def _find_env(name: str, *, cwd: Path) -> Source:
     chosen = os.environ.get("CONFIG_PATH")
     if chosen:
-        path = cwd / Path(chosen).expanduser()
+        path = cwd / expanded(chosen)
         tried = [path / "config.json" if path.is_dir() else path]
     elif name in ("", "default"):
         tried = [cwd / "config.json", cwd / "config" / "config.json"]
     elif Path(name).suffix:
-        tried = [cwd / Path(name).expanduser()]
+        tried = [cwd / expanded(name)]
     else:
         tried = [cwd / "config" / name / "config.json", cwd / name / "config.json"]
     for path in tried:

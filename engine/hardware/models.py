@@ -26,7 +26,7 @@ from engine.contract.model_files import (
     read_config,
     weight_files,
 )
-from engine.contract.paths import demo_model
+from engine.contract.paths import demo_model, expanded
 from engine.planning.sizes import read_header
 
 PartState = Literal["whole", "incomplete", "missing"]
@@ -127,7 +127,7 @@ def model_status(name_or_path: str | Path, revision: str | None = None, cache_di
     name = str(name_or_path)
     if name == DEMO_MODEL:
         return _status(name, "demo", demo_model())
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if name and _is_folder(folder):
         return _status(name, "folder", folder)
     if not HUB_ID.fullmatch(name):
@@ -140,11 +140,11 @@ def model_status(name_or_path: str | Path, revision: str | None = None, cache_di
 def hub_cache(cache_dir: Path | None = None) -> Path:
     """The hub client's cache: ``cache_dir``, else what ``HF_HOME`` and its kin say."""
     if cache_dir is not None:
-        return cache_dir.expanduser()
+        return expanded(cache_dir)
     # 30 ms, and only where a hub id is asked for.
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE).expanduser()
+    return expanded(constants.HF_HUB_CACHE)
 
 
 def storage_folder(name: str, cache_dir: Path | None = None) -> Path:

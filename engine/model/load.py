@@ -23,6 +23,7 @@ from engine.contract.model_files import (
     read_config,
     weight_files,
 )
+from engine.contract.paths import expanded
 from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
 from engine.model.card import TransformerConfig
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes, is_projector, unused_shapes
@@ -56,7 +57,7 @@ def resolve_checkpoint(name_or_path: str | Path, *, revision: str | None = None)
         ModelError: Nothing there, no way to the hub, or a sub-folder or file is missing or damaged.
         DiskError: The disk is too full for the download.
     """
-    folder = Path(name_or_path).expanduser()
+    folder = expanded(name_or_path)
     if not folder.is_dir():
         folder = _download(str(name_or_path), revision)
     missing = [name for name in SUB_FOLDERS if not (folder / name).is_dir()]

@@ -25,7 +25,7 @@ from engine.contract.backends import Backends, LocalBackend
 from engine.contract.config import Config
 from engine.contract.errors import StopRequested
 from engine.contract.events import FileProblem, RunWarning, ScanProgress
-from engine.contract.paths import cache_root, demo_folder
+from engine.contract.paths import cache_root, demo_folder, expanded
 from engine.dataset.report import Problem, ScanReport, Song
 from engine.dataset.scan import scan_backends
 from engine.demo.songs import write_demo_songs
@@ -139,7 +139,7 @@ def data_folder(backend: LocalBackend, config: Config) -> Path:
     """The backend's folder; ``demo:songs`` is written once under the cache and then scanned like any other."""
     if backend.instance_data_dir == DEMO_SONGS:
         return write_demo_songs(demo_folder(config) / "songs")
-    return Path(backend.instance_data_dir).expanduser()
+    return expanded(backend.instance_data_dir)
 
 
 def held_out_share(config: Config, num_songs: int) -> float:

@@ -13,6 +13,7 @@ from engine.contract.checkpoint_files import MANIFEST_FILE, check_manifest
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError, ModelError
 from engine.contract.files import read_json
+from engine.contract.paths import expanded
 from engine.contract.run_dir import RunDir
 from engine.train.checkpoint import STATE_FILE, TENSORS_FILE
 from engine.train.state import TrainState, load_optimizer_tensors, load_random_tensors
@@ -54,7 +55,7 @@ def find_checkpoint(run_dir: RunDir, wanted: str, *, warn: Callable[[str, str], 
 
 
 def _named(run_dir: RunDir, wanted: str) -> Path:
-    given, inside = Path(wanted).expanduser(), run_dir.path / Path(wanted).name
+    given, inside = expanded(wanted), run_dir.path / Path(wanted).name
     # A whole path means that folder, also when this run has one of the same name.
     folder = given if given.is_absolute() and given.is_dir() else inside if inside.is_dir() else given
     if not folder.is_dir():

@@ -23,6 +23,7 @@ from acestep_tui.wizard.steps.base import Fact, Section, Step
 from acestep_tui.wizard.steps.model_parts import MODEL_KEY, DownloadRow, KeepField, ModelField, Parts, Words
 from engine.contract.errors import ModelError, UserError
 from engine.contract.fields_base import WizardStep
+from engine.contract.paths import expanded
 from engine.hardware.models import ModelStatus, hub_cache, model_status
 from engine.planning.sizes import ModelSizes, demo_sizes, read_sizes
 
@@ -262,7 +263,7 @@ class ModelStep(Step):
 
         keep = self.query_one(KeepField)
         field: Field = keep if keep.has_focus else self.query_one(ModelField)
-        start = Path(field.typed or field.value_text()).expanduser()
+        start = expanded(field.typed or field.value_text())
 
         def chosen(path: Path | None) -> None:
             if path is not None:

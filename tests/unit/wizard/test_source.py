@@ -63,6 +63,7 @@ def test_the_demo_is_known(place):
         ("", "Nothing is typed yet", "press ^o"),
         ("Yi3852/ACEStep-Songs", "hub data sets come with a later version", "type that folder here"),
         ("nightly/nothing here", "No such folder", "nightly"),
+        ("~nobody-is-called-so/songs", "No such folder: ", "is there; tab shows"),
         ("/no/such/place", "No such folder: /no/such/place", "press ^o"),
         ("Night Ferry/one.flac", "one.flac is one song", "Night Ferry"),
         ("notes.txt", "neither a folder nor a .json", "multidatabackend.json"),

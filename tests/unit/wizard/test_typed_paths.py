@@ -1,0 +1,28 @@
+"""What is half typed is no path yet, and nothing breaks over it."""
+
+from __future__ import annotations
+
+import pytest
+
+from acestep_tui.widgets.path_field import complete
+from acestep_tui.wizard.draft import Draft
+from engine.contract.paths import expanded
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/music") == tmp_path / "music"
+    assert str(expanded("~nobody-is-called-so/music")) == "~nobody-is-called-so/music"
+
+
+@pytest.mark.parametrize("typed", ["~nobody-is-called-so/so", "a\0b/c"])
+def test_what_can_be_no_path_completes_to_nothing(typed):
+    found = complete(typed)
+    assert (found.longest, found.names) == (typed, ())
+
+
+def test_a_folder_of_nobody_is_a_folder_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draft = Draft()
+    draft.hub_folder = "~nobody-is-called-so"
+    assert draft.cache_dir == tmp_path / "~nobody-is-called-so" / "hub"
