@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 from textual.content import Content
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.view import View, is_silent, view_of
+from acestep_tui.runs import registry
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.status import status
 from acestep_tui.widgets.paint import ACCENT, ERROR, MUTED, SUCCESS, WARNING, Part, is_ascii, join
@@ -25,8 +25,10 @@ _SLOW_TICK_S = 10.0
 _WEEKDAY_KNOWN_S = 6 * 24 * _HOUR_S
 # strftime follows the locale; the screens speak one language.
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_DATED = re.compile(r"^\d{4}-\d{2}-\d{2}_\d{4}_")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+# How a screen calls a run is what may be typed for it in a shell.
+short_name = registry.short_name
 
 
 class Ticker:
@@ -65,11 +67,6 @@ def moment(t: float, now: float) -> str:
     if abs(t - now) < _WEEKDAY_KNOWN_S:
         return f"{_WEEKDAYS[then.weekday()]} {fmt.time_of_day(t)}"
     return f"{then.day} {_MONTHS[then.month - 1]}"
-
-
-def short_name(name: str) -> str:
-    """A run's name without the date that proposed folders begin with: ``2026-11-22_1349_night-ferry``."""
-    return _DATED.sub("", name) or name
 
 
 def state_word(state: RunState, now: float) -> tuple[str, str, str]:

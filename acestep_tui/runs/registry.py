@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import time
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from acestep_tui.paths import absolute, shown, state_dir
 from engine.contract.errors import ConfigError, UserError
 from engine.contract.files import write_atomic, write_json
 from engine.contract.run_dir import RunDir
+
+# How the folders begin that the set-up proposes: with the day and minute.
+_DATED = re.compile(r"^\d{4}-\d{2}-\d{2}_\d{4}_")
+
+
+def short_name(name: str) -> str:
+    """A run's name without the date that proposed folders begin with: ``2026-11-22_1349_night-ferry``."""
+    return _DATED.sub("", name) or name
 
 
 def entry_path(run: RunDir) -> Path:
@@ -77,7 +86,7 @@ def known_runs() -> list[RunDir]:
 
 
 def find_run(wanted: str | None) -> RunDir:
-    """The run meant by a folder, a name, or nothing (the one started last).
+    """The run meant by a folder, a name with or without its date, or nothing (the one started last).
 
     Raises:
         ConfigError: There is no such run, or several of that name.
@@ -90,7 +99,7 @@ def find_run(wanted: str | None) -> RunDir:
     folder = absolute(wanted)
     if is_run_folder(folder):
         return RunDir(folder)
-    named = [run for run in runs if run.name == wanted]
+    named = [run for run in runs if run.name == wanted] or [run for run in runs if short_name(run.name) == wanted]
     if len(named) == 1:
         return named[0]
     if named:
@@ -100,9 +109,12 @@ def find_run(wanted: str | None) -> RunDir:
 
 
 def handle(run: RunDir) -> str:
-    """What to type to mean this run from any folder: its name, or its path where others have the same name."""
-    others = [other for other in known_runs() if other.name == run.name and other.path != run.path]
-    return str(run.path) if others else run.name
+    """What to type to mean this run from any folder: the shortest of its names that no other has, else its path."""
+    others = [other.name for other in known_runs() if other.path != run.path]
+    short = short_name(run.name)
+    if not any(short in (name, short_name(name)) for name in others):
+        return short
+    return str(run.path) if run.name in others else run.name
 
 
 def is_run_folder(folder: Path) -> bool:
@@ -114,7 +126,7 @@ def is_run_folder(folder: Path) -> bool:
 def _nearest(wanted: str, runs: list[RunDir]) -> str:
     import difflib  # 5 ms, only on a mistyped name
 
-    close = difflib.get_close_matches(wanted, [run.name for run in runs], n=1)
+    close = difflib.get_close_matches(wanted, [name for run in runs for name in (short_name(run.name), run.name)], n=1)
     if close:
         return f"Did you mean {close[0]}? `acestep-tui runs` lists all."
     return "`acestep-tui runs` lists all; a run folder can be given as a path too."

@@ -42,6 +42,26 @@ def test_one_name_twice_is_asked_back(tmp_path: Path) -> None:
     assert "b/one" in caught.value.hint
 
 
+def test_the_date_of_a_proposed_folder_need_not_be_typed(tmp_path: Path) -> None:
+    first, other = make_run(tmp_path / "2026-11-22_1349_night-ferry"), make_run(tmp_path / "2026-11-23_0900_lofi")
+    assert registry.find_run("night-ferry") == registry.find_run("2026-11-22_1349_night-ferry") == first
+    assert (registry.handle(first), registry.handle(other)) == ("night-ferry", "lofi")
+    with pytest.raises(ConfigError) as caught:
+        registry.find_run("night-fery")
+    assert "night-ferry?" in caught.value.hint
+
+
+def test_what_is_shown_to_type_always_means_that_run(tmp_path: Path) -> None:
+    early, late = make_run(tmp_path / "2026-11-22_1349_lofi"), make_run(tmp_path / "2026-11-23_0900_lofi")
+    with pytest.raises(ConfigError, match="2 runs are named lofi"):
+        registry.find_run("lofi")
+    plain = make_run(tmp_path / "lofi")
+    assert registry.find_run("lofi") == plain, "the whole name goes before a shortened one"
+    elsewhere = make_run(tmp_path / "b" / "2026-11-22_1349_lofi")
+    for run in (early, late, plain, elsewhere):
+        assert registry.find_run(registry.handle(run)) == run
+
+
 def test_remembering_again_keeps_one_entry_and_vanished_folders_are_not_listed(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one")
     registry.remember(run)
