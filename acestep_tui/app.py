@@ -176,6 +176,11 @@ class AceStepApp(TellsFailures, App[list[str]]):
         self._notifications.add(notification)
         self._refresh_notifications()
 
+    def tell_failure(self, words: str) -> None:
+        """Say once what nobody expected: what is looked at every second may fail every second."""
+        if not any(shown.severity == "error" and shown.message.endswith(f"\n{words}") for shown in self._notifications):
+            self.toast("error", "This could not be done.", words)
+
     def _fold_oldest(self) -> None:
         """Make room for one more: at most three are whole, those before become one line that counts them."""
         self._lasting = [shown for shown in self._lasting if shown in self._notifications]

@@ -21,5 +21,4 @@ class TellsFailures:
         """Say what happened, until a key is pressed."""
         if event.state is WorkerState.ERROR:
             error = event.worker.error
-            house = cast("AceStepApp", event.worker.node.app)
-            house.toast("error", "This could not be done.", str(error) or type(error).__name__)
+            cast("AceStepApp", event.worker.node.app).tell_failure(str(error) or type(error).__name__)

@@ -36,6 +36,10 @@ async def test_a_thread_that_comes_to_grief_is_told(tmp_path, error, said):
         screen.begin()
         await until(pilot, lambda: bool(toasts(app)))
         assert toasts(app) == [f"✗ This could not be done.\n{said}"]
+        again = screen.begin()
+        await until(pilot, lambda: again.is_finished)
+        await pilot.pause()
+        assert len(toasts(app)) == 1, "said once while it is read"
 
 
 async def test_a_start_that_fails_unexpectedly_can_be_tried_again(tmp_path):
