@@ -25,6 +25,7 @@ from acestep_tui.runs.diary import asked_text
 from acestep_tui.runs.state import RunState
 from acestep_tui.screens.base import HouseScreen
 from acestep_tui.screens.dialog import Choice, Dialog
+from acestep_tui.screens.export_dialog import copy_result, show_export
 from acestep_tui.screens.monitor_stop import stop_question
 from acestep_tui.screens.value_dialog import ValueDialog
 from engine.contract.errors import UserError
@@ -241,25 +242,14 @@ class RunControl(HouseScreen):
     def action_export(self) -> None:
         """The place of exporting to other formats."""
         path = result_path(self.state)
-        if path is None:
-            return
-        words = [
-            "Other formats than this one come with a later version.",
-            "What is there is read by ComfyUI and ACE-Step as it is:",
-            shown(path),
-        ]
-        choices = [Choice("escape", "Close"), Choice("y", "Copy the path")]
-        self.app.push_screen(Dialog(f"Export {self.shown_name}", words, choices), self._exported)
-
-    def _exported(self, answer: str | None) -> None:
-        if answer == "y":
-            self.action_copy_result()
+        if path is not None:
+            show_export(self.house, self.shown_name, path)
 
     def action_copy_result(self) -> None:
         """Copy the path of what came out."""
         path = result_path(self.state)
         if path is not None:
-            self.house.copy(str(path), "the path of the LoRA")
+            copy_result(self.house, path)
 
     def action_compare(self) -> None:
         """Choose a run to put beside this one."""

@@ -16,6 +16,7 @@ from acestep_tui.runs.diary import asked_text
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.summary import RunSummary
 from acestep_tui.screens.dialog import Choice, Dialog
+from acestep_tui.screens.export_dialog import show_export
 from acestep_tui.screens.monitor_stop import stop_question
 from acestep_tui.screens.run_actions import RunActions, shown_name
 from engine.contract.errors import UserError
@@ -98,18 +99,7 @@ class RunDoing(RunActions):
         if path is None:
             self.house.toast("info", "This run has written no LoRA.")
             return
-        words = [
-            "Other formats than this one come with a later version.",
-            "What is there is read by ComfyUI and ACE-Step as it is:",
-            shown(path),
-        ]
-        choices = [Choice("escape", "Close"), Choice("y", "Copy the path")]
-
-        def answered(answer: str | None) -> None:
-            if answer == "y":
-                self.house.copy(str(path), "the path of the LoRA")
-
-        self.app.push_screen(Dialog(f"Export {shown_name(run)}", words, choices), answered)
+        show_export(self.house, shown_name(run), path)
 
     # -- deleting --
 
