@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from engine.contract.model_files import HUB_ID
 from engine.contract.paths import expanded
 from engine.contract.sources import read_json_value
 from engine.dataset.folder import AUDIO_SUFFIXES
-
-_MAX_COMPLETIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +52,6 @@ def read_source(text: str, *, cwd: Path) -> Source:
     is_near = parent != Path(parent.anchor)
     hint = f"{shown(parent)} is there; tab shows what is in it." if is_near else "Correct the path, or press ^o."
     raise ConfigError(f"No such folder: {shown(path)}", hint=hint)
-
-
-def completions(text: str, *, cwd: Path) -> list[str]:
-    """Folders, and lists of data sets, that begin as typed; as they would be typed on. For a thread.
-
-    Hidden ones only where a dot was typed; at most fifty.
-    """
-    head, slash, tail = text.rpartition("/")
-    folder = cwd / expanded(f"{head}{slash}" or ".")
-    try:
-        with os.scandir(folder) as listing:
-            found = [
-                f"{head}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
-                for entry in listing
-                if entry.name.casefold().startswith(tail.casefold())
-                and (tail.startswith(".") or not entry.name.startswith("."))
-                and (entry.is_dir() or entry.name.endswith(".json"))
-            ]
-    except OSError:
-        return []
-    return sorted(found, key=str.casefold)[:_MAX_COMPLETIONS]
 
 
 def missing_folder(folder: str | None) -> ConfigError | None:

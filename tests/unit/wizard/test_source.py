@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from acestep_tui.wizard.source import completions, read_source
+from acestep_tui.wizard.source import read_source
 from engine.contract.errors import ConfigError
 
 
@@ -76,12 +76,3 @@ def test_everything_else_is_answered_with_what_to_do(place, typed, message, hint
         read_source(typed, cwd=place)
     assert message in caught.value.message
     assert hint in caught.value.hint
-
-
-def test_tab_completes_folders_and_lists(place):
-    assert completions("ni", cwd=place) == ["Night Ferry/", "night-owl/", "night.json", "nightly/"]
-    assert completions("~/m", cwd=place) == ["~/music/"]
-    assert completions("nothing/x", cwd=place) == []
-    assert completions(".h", cwd=place) == [".hidden/"]
-    assert ".hidden/" not in completions("", cwd=place)
-    assert completions(f"{place}/night.", cwd=place) == [f"{place}/night.json"]

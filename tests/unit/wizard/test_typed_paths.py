@@ -26,3 +26,18 @@ def test_a_folder_of_nobody_is_a_folder_that_is_not_there(tmp_path, monkeypatch)
     draft = Draft()
     draft.hub_folder = "~nobody-is-called-so"
     assert draft.cache_dir == tmp_path / "~nobody-is-called-so" / "hub"
+
+
+def test_what_is_typed_goes_on_as_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("home/music", "Night Ferry", "nightly", ".hidden", "night-owl"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "night.json").touch()
+    assert complete("ni").names == ("night-owl/", "night.json", "nightly/")
+    assert complete("ni").longest == "night"
+    assert complete("ni", only_folders=True).names == ("night-owl/", "nightly/")
+    assert complete("~/m").longest == "~/music/"
+    assert complete("nothing/x").names == ()
+    assert complete(".h").longest == ".hidden/"
+    assert complete(f"{tmp_path}/night.").longest == f"{tmp_path}/night.json"
