@@ -16,7 +16,8 @@ from typing import Protocol
 from acestep_tui.runs.liveness import is_locked
 from engine.contract.run_dir import RunDir
 
-NUM_STEPS = 320
+NUM_STEPS, LEARNING_RATE = 320, "0.002"
+_LEARNT_STEP = 150
 _SHORT_S, _LONG_S = 30.0, 120.0
 
 
@@ -67,20 +68,35 @@ def set_up_the_demo(shown: Shown, *, num_steps: int = NUM_STEPS) -> None:
     shown.wait_for("How long, and how will you hear it?")
     shown.press("ctrl+u", str(num_steps))
     shown.wait_for(f"{num_steps:,}")
+    # So few steps of so small a model want to be large ones.
+    shown.press("enter", "enter", "ctrl+u", LEARNING_RATE)
+    shown.wait_for(LEARNING_RATE, "● yours")
     shown.press("ctrl+n")
     shown.wait_for("Ready to start", "acestep-tui --run demo.json", timeout_s=_SHORT_S)
-    # The values of a real run, as far as they decide how long this one takes: a short clip, seldom.
     shown.press("ctrl+n")
     shown.wait_for("● training", timeout_s=_LONG_S)
 
 
-def losses(text: str) -> list[float]:
-    """The loss in the strip of the monitor: the number under its heading."""
-    return [float(found) for found in re.findall(r"\b(\d\.\d{4})\b", text)]
+def smoothed_of(text: str) -> tuple[int, float] | None:
+    """Step and smoothed loss as the zoomed chart says them; None while it says none."""
+    found = re.search(r"step ([\d,]+).*smoothed (\d\.\d{4})", text)
+    return (int(found[1].replace(",", "")), float(found[2])) if found else None
 
 
 def watch_it_learn(shown: Shown) -> None:
-    """The smoothed loss falls: the arrow in the strip says so once 200 steps are there to compare."""
+    """The loss falls: the smoothed numbers of the zoomed chart say so, then the arrow beside the loss."""
+    shown.press("z")
+    seen: dict[int, float] = {}
+
+    def has_far_to_look_back(text: str) -> bool:
+        found = smoothed_of(text)
+        if found is not None:
+            seen[found[0]] = found[1]
+        return found is not None and found[0] >= _LEARNT_STEP
+
+    shown.wait_until(has_far_to_look_back, f"step {_LEARNT_STEP} on the zoomed chart", timeout_s=_LONG_S)
+    assert seen[max(seen)] < 0.8 * max(seen.values()), f"the smoothed loss does not fall: {seen}"
+    shown.press("escape")
     shown.wait_until(lambda text: "↓" in "\n".join(text.splitlines()[:4]), "a falling loss", timeout_s=_LONG_S)
 
 
