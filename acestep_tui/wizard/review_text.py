@@ -25,7 +25,7 @@ from engine.planning.sizes import published_sizes
 _MOST_NOTES = 4
 _SHORT_PIECE_S = 60.0
 _GOAL_WORDS = {
-    "voice": "for a voice", "style": "for a style", "instrumental": "for instrumentals", "language": "for a language",
+    "voice": "for a voice", "style": "for a style", "instrumental": "without voice", "language": "for a language",
 }  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def _song_words(facts: WizardFacts) -> tuple[str, str]:
 def _method_words(draft: Draft) -> tuple[str, str]:
     goal = _GOAL_WORDS.get(draft.value("goal"), "")
     if draft.value("model_type") == "full":
-        return f"whole model {goal}".strip(), "every part of the model learns"
+        return "whole model", ", ".join(part for part in (goal, "every part of it learns") if part)
     return f"LoRA {goal}".strip(), f"rank {_show(draft, 'lora_rank')}, {_show(draft, 'acestep_lora_target')}"
 
 

@@ -15,7 +15,7 @@ from acestep_tui.wizard.draft_files import list_drafts
 from acestep_tui.wizard.look import SongFacts, WizardFacts
 from acestep_tui.wizard.review_text import notes, review_rows, too_big_words
 from acestep_tui.wizard.start import PRESET_NAME
-from acestep_tui.wizard.steps.review import ReviewStep
+from acestep_tui.wizard.steps.review import ReviewRow, ReviewStep
 from engine.contract.errors import ConfigError
 from engine.hardware.models import PartStatus
 from tests.tui.harness import screen_text, until
@@ -232,6 +232,17 @@ def test_the_notes_about_lyrics(songs, goal, words):
     assert f"▲ {words}" in " ".join(line.plain for line in notes(draft, facts(songs=songs), None, 200))
 
 
+@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize("goal", ["voice", "style", "instrumental", "language"])
+def test_what_is_trained_is_never_cut(goal, kind):
+    method = next(
+        row for row in review_rows(night_ferry("review", goal=goal, model_type=kind), facts()) if row.name == "method"
+    )
+    widget = ReviewRow("method")
+    widget.row = method
+    assert method.value in widget.drawn(78)[0].plain
+
+
 def test_instrumental_music_misses_no_lyrics_and_many_notes_are_counted():
     draft = night_ferry("review", goal="instrumental")
     plain = SongFacts(2, 2, 100.0, 0, ("a.wav", "b.wav"))
@@ -246,7 +257,10 @@ def test_rows_say_what_is_not_known_yet():
     assert rows["name"].value == "–" and rows["hardware"].value == "–"
     assert (rows["model"].detail, rows["dataset"].detail) == ("not looked at yet", "none chosen yet")
     full = {row.name: row for row in review_rows(night_ferry("review", model_type="full", max_train_steps=1), facts())}
-    assert full["method"].value == "whole model for a voice" and full["schedule"].value == "1 step"
+    assert (full["method"].value, full["method"].detail) == (
+        "whole model",
+        "for a voice, every part of it learns",
+    ) and full["schedule"].value == "1 step"
     parts = (PartStatus("x", "missing"),)
     unknown = dataclasses.replace(MODEL, parts=parts)
     rows = {row.name: row for row in review_rows(night_ferry("review"), facts(model=unknown))}
