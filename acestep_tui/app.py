@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -337,9 +338,15 @@ class AceStepApp(TellsFailures, App[list[str]]):
 
 
 def _draws_unicode() -> bool:
-    """Whether the terminal's encoding carries our symbols."""
+    """Whether the terminal's encoding carries our symbols.
+
+    Python speaks UTF-8 by itself under the C locale, so its own encoding does not tell whether that locale was wished.
+    A computer that names no locale at all (a container) says nothing about the terminal: symbols are drawn.
+    """
     import locale
 
+    if sys.flags.utf8_mode and "PYTHONUTF8" not in os.environ:
+        return (os.environ.get("LC_ALL") or os.environ.get("LANG") or "") not in ("C", "POSIX")
     return "utf" in (locale.getpreferredencoding(False) or "").lower()
 
 

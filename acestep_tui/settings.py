@@ -176,7 +176,9 @@ class Settings:
             write_json(self.path, content, action="saving the settings")
             self.problem = ""
         except (UserError, OSError) as error:
-            reason = error.message if isinstance(error, UserError) else str(error)
+            reason = (
+                error.message if isinstance(error, UserError) else f"{error.filename or self.path}: {error.strerror}"
+            )
             self.problem = f"The settings could not be saved: {reason}"
 
 
@@ -188,7 +190,7 @@ def load_settings(path: Path | None = None) -> Settings:
     except FileNotFoundError:
         return settings
     except (OSError, ValueError) as error:
-        settings.problem = f"{settings.path} cannot be read ({error}): the defaults are used"
+        settings.problem = f"{settings.path} cannot be read ({_why(error)}): the defaults are used"
         return settings
     if not isinstance(content, dict):
         settings.problem = f"{settings.path} is not an object: the defaults are used"
@@ -204,3 +206,12 @@ def load_settings(path: Path | None = None) -> Settings:
         else:
             settings.other[key] = value
     return settings
+
+
+def _why(error: OSError | ValueError) -> str:
+    """Why a file cannot be read, in words: no error number, no parser's counting of characters."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno} is not JSON"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

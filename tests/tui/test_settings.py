@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +218,6 @@ async def test_a_click_changes_a_setting(tmp_path: Path) -> None:
 
 async def test_the_file_is_edited_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import contextlib
-    import subprocess
 
     app = house_app(tmp_path)
     monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
@@ -252,7 +254,7 @@ async def test_the_file_is_edited_and_read_again(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("content", "words", "theme"),
     [
-        ("{", "cannot be read", "studio-dark"),
+        ("{", "cannot be read (line 1 is not JSON): the defaults", "studio-dark"),
         ('["a"]', "is not an object", "studio-dark"),
         ('{"theme": "pink", "density": "compact"}', "theme is not one of", "studio-dark"),
         ('{"theme": "studio-light", "redraw": 7}', "redraw is not one of", "studio-light"),
@@ -282,6 +284,22 @@ async def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         await choose(screen, pilot, "theme")
         assert app.theme == "studio-light", "it holds for this session all the same"
         await until(pilot, lambda: "The settings could not be saved" in shown(app))
+        assert "Errno" not in app.settings.problem
+
+
+@pytest.mark.parametrize(
+    ("locale_names", "draws"),
+    [
+        ({"LANG": "C"}, False), ({"LC_ALL": "POSIX"}, False), ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, False),
+        ({}, True), ({"LANG": "C.UTF-8"}, True), ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),
+        ({"LANG": "C", "LC_ALL": "C.UTF-8"}, True),
+    ],
+)  # fmt: skip
+def test_a_locale_without_utf_8_gets_ascii(locale_names: dict[str, str], draws: bool) -> None:
+    code = "from acestep_tui.app import _draws_unicode; print(_draws_unicode())"
+    clean = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    asked = subprocess.run([sys.executable, "-c", code], env=clean | locale_names, capture_output=True, check=True)
+    assert asked.stdout.decode().strip() == str(draws)
 
 
 async def test_sizes(tmp_path: Path) -> None:
