@@ -113,8 +113,6 @@ def _between(pieces: Sequence[Content], space: str) -> list[Part]:
 class TopStrip(Lines):
     """Stat strip, bar and phase row; the same four rows in every state."""
 
-    HEIGHT = 4
-
     DEFAULT_CSS = """
     TopStrip { height: 4; }
     """

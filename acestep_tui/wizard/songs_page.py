@@ -149,8 +149,3 @@ def _in_two(words: str, width: int) -> tuple[str, str]:
         return words, ""
     place = words.rfind(". ", 0, width - 2)
     return (words[: place + 1], words[place + 2 :]) if place > 0 else (words, "")
-
-
-def visible_names(rows: Sequence[ShownRow]) -> list[tuple[str, str]]:
-    """What identifies the rows on the page, in their order."""
-    return [(one.row.backend_id, one.row.name) for one in rows]

@@ -20,8 +20,6 @@ SILENCE_LEVEL = 1e-3
 """Below -60 dBFS nothing is heard."""
 
 _WINDOW_S = 0.05
-# Clipping begins with a run of samples at the ceiling; one alone is a peak that just fits.
-_CLIPPED_RUN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +115,7 @@ class _Meter:
         loudest = levels.max(axis=0)
         self.peak = max(self.peak, float(loudest.max(initial=0.0)))
         self._outline(loudest)
+        # Clipping begins with two samples at the ceiling side by side; one alone is a peak that just fits.
         at_ceiling = levels >= CLIPPING_LEVEL
         runs = at_ceiling[:, 1:] & at_ceiling[:, :-1]
         in_runs = np.zeros_like(at_ceiling)
