@@ -191,7 +191,7 @@ class RunControl(HouseScreen):
                 raise ValueError(f"a number of steps above {fmt.count(reached)}")
             return int(digits)
 
-        proposed = reached + max(round(reached / 4, -1), 1)
+        proposed = reached + max(round(reached / 40) * 10, 1)
         reason = f"It has {fmt.count(reached)} steps. Up to how many in all?"
         dialog = ValueDialog(f"Train {self.shown_name} longer", f"{proposed}", reason, parse=parse)
         self.app.push_screen(dialog, self._train_longer)

@@ -221,6 +221,23 @@ async def test_a_finished_run_trains_longer(monkeypatch, tmp_path, folder):
         await until(pilot, lambda: wanted == [3000])
 
 
+async def test_the_steps_proposed_are_taken_as_they_stand(monkeypatch, tmp_path, folder):
+    wanted: list[int] = []
+
+    def train_longer(run: RunDir, num_steps: int) -> Any:
+        wanted.append(num_steps)
+        return SimpleNamespace(warnings=())
+
+    monkeypatch.setattr(start, "train_longer", train_longer)
+    app = monitor_app(monkeypatch, tmp_path, facts.finished_course().state, NOW, folder=folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await loaded(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, ValueDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: wanted == [2500])
+
+
 # -- after the end --
 
 
