@@ -26,9 +26,28 @@ def happened(state: RunState, now: float) -> list[str]:
         lines = (state.ended.error or "The worker ended and gave no reason").splitlines()
         first = lines[0]
         return [f"{first[:1].upper()}{first[1:]}".rstrip(".") + ".", *lines[1:]]
+    if _is_only_unheard(state):
+        return _unheard_words(state, now)
     if state.crash is None:
         return ["The training process is gone, without a goodbye.", "Looking for the reason …"]
     return _crash_words(state.crash, now)
+
+
+def _is_only_unheard(state: RunState) -> bool:
+    """Whether nothing but silence speaks for an end: the lock cannot be asked from here, and no code was left."""
+    if state.verdict is None or state.verdict.by_lock:
+        return False
+    return state.crash is None or (state.crash.exit_code is None and state.crash.signal is None)
+
+
+def _unheard_words(state: RunState, now: float) -> list[str]:
+    silent_s = state.silent_s(now)
+    news = f"No news for {passed(silent_s)}" if silent_s is not None else "No news"
+    first = f"{news}; whether it still trains cannot be seen from here."
+    host = state.verdict.host if state.verdict is not None else ""
+    if not state.worker.is_here and host:
+        return [first, f"It was started on {host}."]
+    return [first, "This disk does not tell whether its process lives."]
 
 
 def _crash_words(crash: CrashFacts, now: float) -> list[str]:
@@ -101,6 +120,9 @@ def advice(state: RunState) -> str:
     crash = state.crash
     if crash is not None and crash.kernel is not None and crash.kernel.others:
         return f"close the other program, then press r: {goes_on}"
+    if _is_only_unheard(state):
+        where = f" on {state.verdict.host}" if state.verdict is not None and not state.worker.is_here else ""
+        return f"see{where} that it has ended, then press r: {goes_on}"
     return f"press r: {goes_on}"
 
 

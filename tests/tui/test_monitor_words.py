@@ -17,7 +17,7 @@ from acestep_tui.panels.result_page import proof_lines, result_lines, taken_word
 from acestep_tui.panels.stats import lost_words, num_songs_ready, stats
 from acestep_tui.panels.trouble_page import advice, evidence_lines, happened, memory_lines, safe_words
 from acestep_tui.panels.view import View, safe_step, view_of
-from acestep_tui.runs.facts import CheckpointCheck, CrashFacts, FolderFacts, SilentFacts
+from acestep_tui.runs.facts import CheckpointCheck, CrashFacts, FolderFacts, SilentFacts, WorkerFacts
 from acestep_tui.runs.liveness import Life, Verdict
 from acestep_tui.runs.state import RunState
 from acestep_tui.screens.monitor_stop import about, left_words, stop_question
@@ -323,6 +323,23 @@ def test_only_what_is_known_of_a_crash_is_said():
         "The kernel log does not name this process."
     )
     assert plain(memory_lines(crashed(), 37)) == ["– not read before the end"]
+
+
+def test_silence_alone_is_not_told_as_an_end():
+    state = crashed()
+    state.verdict = Verdict(Life.CRASHED, last_t=NOW, host="node17", by_lock=False)
+    state.worker = WorkerFacts(host="node17", is_here=False)
+    state.last_t = NOW - 240
+    assert happened(state, NOW) == [
+        "No news for 4 min; whether it still trains cannot be seen from here.",
+        "It was started on node17.",
+    ]
+    assert advice(state).startswith("see on node17 that it has ended, then press r: it goes on at ")
+    state.worker = WorkerFacts(host="node17", is_here=True)
+    assert happened(state, NOW)[1] == "This disk does not tell whether its process lives."
+    assert advice(state).startswith("see that it has ended, then press r")
+    state.crash = CrashFacts(died_t=NOW, exit_code=1)
+    assert "ended by itself with code 1" in happened(state, NOW)[0], "a code that was left is a fact"
 
 
 def test_what_is_safe_names_what_is_damaged():
