@@ -24,9 +24,7 @@ from engine.hardware.host import boot_id
 from tests.tui.harness import house_app, screen_text, until
 from tests.tui.monitor_app import loaded
 
-# The real watcher looks at the real clock, so these runs live now.
-NOW = time.time()
-
+# The real watcher looks at the real clock, so these runs live now: the moment of the test, not of the import.
 STARTED = events.RunStarted(name="odd", dir="/odd", version="0.1.0", pid=1, host=platform.node(), device="cpu")
 
 
@@ -35,7 +33,7 @@ def run(tmp_path: Path) -> RunDir:
     found = RunDir(tmp_path / "odd")
     found.path.mkdir()
     found.lock.touch()
-    card = {"pid": 1, "host": platform.node(), "boot_id": boot_id(), "start_t": NOW}
+    card = {"pid": 1, "host": platform.node(), "boot_id": boot_id(), "start_t": time.time()}
     found.worker_json.write_text(json.dumps(card))
     return found
 
@@ -46,9 +44,9 @@ class Writer:
     def __init__(self, run: RunDir) -> None:
         self.run, self.seq = run, 0
 
-    def say(self, *said: events.Event, t: float = NOW) -> None:
+    def say(self, *said: events.Event, t: float | None = None) -> None:
         for event in said:
-            self.raw(events.encode(event, seq=self.seq, t=t))
+            self.raw(events.encode(event, seq=self.seq, t=time.time() if t is None else t))
             self.seq += 1
 
     def raw(self, text: str | bytes) -> None:
@@ -102,13 +100,13 @@ async def test_damaged_lines_unknown_kinds_gaps_and_a_clock_that_jumps(run, tmp_
     writer = begun(run, step(1))
     writer.raw(b'{"v":1,"seq":99,"t":"yesterday","kind":"step"}\n\xff\xfe\x00 garbage\n[1,2]\n\n')
     strange: list[dict[str, Any]] = [
-        {"v": 2, "seq": 3, "t": NOW, "kind": "teleported", "to": "mars"},
-        {"v": 1, "seq": 4, "t": NOW, "kind": "step", "step": "two", "total": {}, "loss": []},
+        {"v": 2, "seq": 3, "t": time.time(), "kind": "teleported", "to": "mars"},
+        {"v": 1, "seq": 4, "t": time.time(), "kind": "step", "step": "two", "total": {}, "loss": []},
     ]
     for line in strange:
         writer.raw(json.dumps(line) + "\n")
     writer.seq = 9
-    writer.say(step(7), t=NOW - 3600)
+    writer.say(step(7), t=time.time() - 3600)
     with held(run):
         app = open_run(run, tmp_path)
         async with app.run_test(size=(120, 40)) as pilot:
@@ -120,7 +118,7 @@ async def test_damaged_lines_unknown_kinds_gaps_and_a_clock_that_jumps(run, tmp_
             assert state.num_missing == 4 and state.step_now == 7
             await shows(pilot, "4 events before this one cannot be read")
             # Half a line is not yet a line.
-            whole = events.encode(step(8), seq=10, t=NOW)
+            whole = events.encode(step(8), seq=10, t=time.time())
             writer.raw(whole[:40])
             screen.look_now()
             await pilot.pause(0.2)
