@@ -8,7 +8,6 @@ from textual.content import Content
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.view import View, is_silent, view_of
-from acestep_tui.runs import registry
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.status import status
 from acestep_tui.widgets.paint import ACCENT, ERROR, MUTED, SUCCESS, WARNING, Part, is_ascii, join
@@ -26,9 +25,6 @@ _WEEKDAY_KNOWN_S = 6 * 24 * _HOUR_S
 # strftime follows the locale; the screens speak one language.
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-# How a screen calls a run is what may be typed for it in a shell.
-short_name = registry.short_name
 
 
 class Ticker:

@@ -8,22 +8,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 import time
 from pathlib import Path
 
 from acestep_tui.paths import absolute, shown, state_dir
 from engine.contract.errors import ConfigError, UserError
 from engine.contract.files import write_atomic, write_json
-from engine.contract.run_dir import RunDir
-
-# How the folders begin that the set-up proposes: with the day and minute.
-_DATED = re.compile(r"^\d{4}-\d{2}-\d{2}_\d{4}_")
-
-
-def short_name(name: str) -> str:
-    """A run's name without the date that proposed folders begin with: ``2026-11-22_1349_night-ferry``."""
-    return _DATED.sub("", name) or name
+from engine.contract.run_dir import RunDir, short_name
 
 
 def entry_path(run: RunDir) -> Path:

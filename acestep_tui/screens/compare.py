@@ -16,7 +16,6 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from acestep_tui.commands import bindings
-from acestep_tui.panels.header import short_name
 from acestep_tui.panels.loss import LOSS
 from acestep_tui.runs.compare import LETTERS, Comparison, compare
 from acestep_tui.runs.state import RunState
@@ -28,7 +27,7 @@ from acestep_tui.widgets.chart import Chart
 from acestep_tui.widgets.lines import Drawn
 from acestep_tui.widgets.paint import BOLD, ERROR, fit, join, wrap
 from acestep_tui.widgets.rows import Rows
-from engine.contract.run_dir import RunDir
+from engine.contract.run_dir import RunDir, short_name
 
 _REFRESH_S = 2.0
 _WIDE = 120

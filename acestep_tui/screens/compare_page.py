@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from acestep_tui import format as fmt
-from acestep_tui.panels.header import short_name
 from acestep_tui.panels.loss import LOSS, NORM, RATE, small
 from acestep_tui.runs.compare import ComparedRow, Comparison
 from acestep_tui.runs.series import Series
 from acestep_tui.runs.state import RunState
 from acestep_tui.widgets.paint import BOLD, ERROR, MUTED, SUCCESS, WARNING, Part, columns, fit, join, title, wrap
 from acestep_tui.widgets.plots import Plot, Reading, Trace
+from engine.contract.run_dir import short_name
 
 HELD_OUT = "Held-out loss"
 LATER = "Clips of the same seed beside each other come with a later version."

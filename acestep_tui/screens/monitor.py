@@ -14,7 +14,7 @@ from acestep_tui import format as fmt
 from acestep_tui.commands import Command, bindings
 from acestep_tui.messages import RunLoaded, RunUpdated
 from acestep_tui.panels.banner import Banner
-from acestep_tui.panels.header import Ticker, header_right, passed, short_name, state_word, tiny_line
+from acestep_tui.panels.header import Ticker, header_right, passed, state_word, tiny_line
 from acestep_tui.panels.layout import WIDE_COLUMNS
 from acestep_tui.panels.progress import TopStrip
 from acestep_tui.panels.view import view_of
@@ -23,7 +23,7 @@ from acestep_tui.screens.monitor_footer import monitor_word
 from acestep_tui.screens.monitor_stage import Stage
 from acestep_tui.watching import Watch
 from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, Part, join, text
-from engine.contract.run_dir import RunDir
+from engine.contract.run_dir import RunDir, short_name
 
 _TOASTS = {"good": "done", "warning": "warning", "error": "error"}
 _TURN_S = 0.25

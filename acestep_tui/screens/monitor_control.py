@@ -14,7 +14,6 @@ from textual.worker import Worker, WorkerState
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.base import Copied, Page, Panel
-from acestep_tui.panels.header import short_name
 from acestep_tui.panels.loss import LossPanel
 from acestep_tui.panels.result_page import result_path
 from acestep_tui.panels.trouble_page import report
@@ -29,7 +28,7 @@ from acestep_tui.screens.export_dialog import copy_result, show_export
 from acestep_tui.screens.monitor_stop import stop_question
 from acestep_tui.screens.value_dialog import ValueDialog
 from engine.contract.errors import UserError
-from engine.contract.run_dir import RunDir
+from engine.contract.run_dir import RunDir, short_name
 
 # As many as have a digit for a key.
 _NUM_COMPARED = 9

@@ -11,7 +11,7 @@ from textual import work
 from textual.message import Message
 from textual.worker import Worker, WorkerState
 
-from acestep_tui.panels.header import STYLES, short_name
+from acestep_tui.panels.header import STYLES
 from acestep_tui.paths import absolute
 from acestep_tui.runs.liveness import Life
 from acestep_tui.runs.status import UNREADABLE
@@ -19,7 +19,7 @@ from acestep_tui.runs.summary import RunSummary, draft_summary
 from acestep_tui.screens.base import HouseScreen
 from acestep_tui.wizard.draft_files import DraftSummary
 from engine.contract.errors import UserError
-from engine.contract.run_dir import RunDir
+from engine.contract.run_dir import RunDir, short_name
 
 if TYPE_CHECKING:
     from acestep_tui.runs.start import StartedRun

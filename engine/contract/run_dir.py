@@ -8,10 +8,17 @@ from pathlib import Path
 
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 CHECKPOINT_PATTERN = re.compile(r"^checkpoint-(\d+)(-rolling)?$")
+# What a proposed folder begins with: its date and time.
+_DATED = re.compile(r"^\d{4}-\d{2}-\d{2}_\d{4}_")
 PARTIAL_SUFFIX = "-tmp"
 GUARD_FILE = ".guard"
 # A checkpoint with this file in it is never removed to make room; people put it there.
 KEEP_FILE = ".keep"
+
+
+def short_name(name: str) -> str:
+    """A run's name without the date that proposed folders begin with: ``2026-11-22_1349_night-ferry``."""
+    return _DATED.sub("", name) or name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,8 @@ class RunDir:
 
     @property
     def export(self) -> Path:
-        """The shareable form of the adapter: export/NAME/."""
-        return self.path / "export" / self.name
+        """The shareable form of the adapter: export/NAME/, under the name that people call the run."""
+        return self.path / "export" / short_name(self.name)
 
     def checkpoint(self, step: int, *, rolling: bool = False) -> Path:
         """The folder of one checkpoint."""

@@ -68,7 +68,7 @@ def finish_lora(trainer: Trainer, spec: LoraSpec, *, base_model: str, probe: Bat
     for problem in report.problems:
         emitter.emit(RunWarning(code="export_problem", message=f"{path.name}: {problem}"))
     notes = {
-        "works": f"changes a prediction by {comparison.effect:.1%} of its largest value",
+        "works": f"changes a prediction by {comparison.effect * 100:.1f} % of its largest value",
         "is_yours": "no musical features",
     }
     works = comparison.effect > SMALLEST_EFFECT

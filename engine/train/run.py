@@ -131,7 +131,7 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
         span.summary = f"{trainer.state.step:,} of {trainer.max_steps:,} steps"
     with run.phases.span("finish") as span:
         run.emitter.emit(finish(run, trainer, built))
-        span.summary = f"export/{run.run_dir.name}"
+        span.summary = str(run.run_dir.export.relative_to(run.run_dir.path))
     return trainer
 
 

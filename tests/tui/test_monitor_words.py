@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from acestep_tui.panels.banner import banner_lines
-from acestep_tui.panels.header import Ticker, header_right, moment, passed, short_name
+from acestep_tui.panels.header import Ticker, header_right, moment, passed
 from acestep_tui.panels.loss import legend, reading_line, small
 from acestep_tui.panels.loss_page import ClipShare
 from acestep_tui.panels.prepare_page import prepare_lines
@@ -23,6 +23,7 @@ from acestep_tui.runs.state import RunState
 from acestep_tui.screens.monitor_stop import about, left_words, stop_question
 from acestep_tui.widgets.chart import Reading
 from engine.contract import events
+from engine.contract.run_dir import short_name
 from tests.tui import facts
 from tests.tui.facts import GB, MB
 from tests.tui.harness import NOW
