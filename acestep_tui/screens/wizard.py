@@ -311,10 +311,9 @@ class WizardScreen(HouseScreen):
     def _changed(self, message: Message) -> None:
         """Another value: plan at once, save soon."""
         message.stop()
-        self.preset.is_current = False
         self.keeping.touch()
         self._replan()
-        self._refresh("plan")
+        self.redraw_pages("plan")
         self._show_header()
 
     def on_step_learned(self, message: Step.Learned) -> None:
@@ -326,10 +325,11 @@ class WizardScreen(HouseScreen):
         # What was only not known yet is no problem any more.
         self._wrong = {key for key in self._wrong if self._steps[key].problems()}
         self._replan()
-        self._refresh(fact)
+        self.redraw_pages(fact)
         self._show_all()
 
-    def _refresh(self, fact: str) -> None:
+    def redraw_pages(self, fact: str) -> None:
+        """Draw again what shows this fact (``plan``: also the command), on the pages and around them."""
         if self._more is not None:
             self._more.show()
         for step in self._steps.values():
@@ -372,7 +372,7 @@ class WizardScreen(HouseScreen):
     def on_resize(self, event: events.Resize) -> None:
         """The review has the plan on the page where there is no pane."""
         super().on_resize(event)
-        self._refresh("plan")
+        self.redraw_pages("plan")
 
     def tiny_line(self) -> Part:
         """Where one is."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acestep_tui.paths import absolute, shown
 from acestep_tui.recent import remember_preset
 from acestep_tui.screens.dialog import Choice, Dialog
 from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.widgets.paint import BOLD, join
-from acestep_tui.wizard.draft import SOURCE_KEYS, Draft, slug
+from acestep_tui.wizard.draft import SOURCE_KEYS, Draft
 from acestep_tui.wizard.fields import STEP_IDS
-from acestep_tui.wizard.preset import command, open_preset, save_preset
+from acestep_tui.wizard.preset import command, open_preset, preset_name, save_preset, to_preset
 from engine.contract.errors import UserError
 from engine.contract.fields import SETTINGS
 from engine.planning.advice import Advice
@@ -23,81 +26,125 @@ if TYPE_CHECKING:
 _PRESETS = "~/acestep/presets"
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One saving, for a thread.
+
+    Attributes:
+        typed: The place as typed.
+        draft: The draft as it is now; what is changed meanwhile does not reach the thread.
+        own: The file that may be replaced without a word: it was saved from here.
+        copies: Copy the command afterwards.
+    """
+
+    typed: str
+    draft: Draft
+    own: Path | None
+    copies: bool
+
+
 class PresetSaver:
     """The preset of one set-up.
 
     Attributes:
         path: Where it was saved last.
-        is_current: What is saved there is what is on the screen.
     """
 
     def __init__(self, screen: WizardScreen) -> None:
         self._screen = screen
         self.path: Path | None = None
-        self.is_current = False
+        self._saved_preset: dict[str, Any] | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is saved at `path` is what is on the screen."""
+        return self.path is not None and self._saved_preset == to_preset(self._screen.draft)
 
     @property
     def command(self) -> str:
         """The same run without screens."""
-        return command(self._screen.draft, self.path if self.is_current else None)
+        return command(self._screen.draft, self.path)
+
+    @property
+    def _place(self) -> str:
+        return shown(self.path) if self.path is not None else f"./{preset_name(self._screen.draft)}"
 
     def ask(self) -> None:
         """Ask for the place."""
-        name = f"{slug(self._screen.draft.name) or 'preset'}.json"
-        proposed = shown(self.path) if self.path is not None else f"./{name}"
-        reason = f"Or {_PRESETS}/{name}. acestep-tui --run starts it from there."
-        dialog = ValueDialog("Save preset", proposed, reason, parse=_checked)
+        reason = f"Or {_PRESETS}/{preset_name(self._screen.draft)}. acestep-tui --run starts it from there."
+        dialog = ValueDialog("Save preset", self._place, reason, parse=_checked)
         self._screen.app.push_screen(dialog, self._named)
 
     def _named(self, typed: str | None) -> None:
-        if typed is None:
-            return
-        path = absolute(typed)
-        self._screen.run_worker(
-            lambda: self._save(path, replaces=path == self.path), thread=True, exit_on_error=False, group="preset"
-        )
+        if typed is not None:
+            self._begin(typed, copies=False)
 
-    def _save(self, path: Path, *, replaces: bool) -> None:
+    def copy_command(self) -> None:
+        """Copy the command; the preset that it names is saved first, so that it works."""
+        self._begin(self._place, copies=True)
+
+    def _begin(self, typed: str, *, copies: bool) -> None:
+        self._run(_Job(typed, deepcopy(self._screen.draft), self.path, copies))
+
+    def _run(self, job: _Job) -> None:
+        self._screen.run_worker(lambda: self._save(job), thread=True, exit_on_error=False, group="preset")
+
+    def _save(self, job: _Job) -> None:
         """In a thread."""
         call = self._screen.app.call_from_thread
-        if path.exists() and not replaces:
-            call(self._ask_to_replace, path)
-            return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_preset(self._screen.draft, path)
+            path = absolute(job.typed)
+            is_there = _holds(path, job.draft)
+            if not is_there:
+                if path.exists() and path != job.own:
+                    call(self._ask_to_replace, job, path)
+                    return
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_preset(job.draft, path)
             remember_preset(path)
         except (UserError, OSError) as error:
-            said = error.message if isinstance(error, UserError) else f"{path}: {error.strerror or error}"
+            said = error.message if isinstance(error, UserError) else f"{job.typed}: {error.strerror or error}"
             call(self._screen.house.toast, "error", "The preset could not be saved.", said)
             return
-        call(self._saved, path)
+        call(self._saved, job, path, is_there)
 
-    def _ask_to_replace(self, path: Path) -> None:
+    def _ask_to_replace(self, job: _Job, path: Path) -> None:
+        cost = "nothing is saved, nothing is copied" if job.copies else "nothing is saved"
         dialog = Dialog(
             "Replace the file?",
-            [join((shown(path), BOLD), " is there already.")],
-            [Choice("escape", "Leave it", "nothing is saved"), Choice("r", "Replace it", "what it holds is lost")],
+            [join((shown(path), BOLD), " is there already, and holds something else.")],
+            [Choice("escape", "Leave it", cost), Choice("r", "Replace it", "what it holds is lost")],
         )
 
         def answered(answer: str | None) -> None:
             if answer == "r":
-                self._screen.run_worker(
-                    lambda: self._save(path, replaces=True), thread=True, exit_on_error=False, group="preset"
-                )
+                self._run(replace(job, own=path))
+            elif job.copies:
+                self._screen.house.toast("info", "Nothing was copied.", "^s saves the preset under another name.")
 
         self._screen.app.push_screen(dialog, answered)
 
-    def _saved(self, path: Path) -> None:
-        self.path, self.is_current = path, True
-        self._screen.show_plan()
-        self._screen.house.toast("done", f"Saved {shown(path)}.", f"The same run: {self.command}")
+    def _saved(self, job: _Job, path: Path, was_there: bool) -> None:
+        self.path, self._saved_preset = path, to_preset(job.draft)
+        self._screen.redraw_pages("plan")
+        house, place = self._screen.house, shown(path)
+        if not job.copies:
+            house.toast("done", f"Saved {place}.", f"The same run: {self.command}")
+            return
+        line = command(job.draft, path)
+        if was_there:
+            house.copy(line, f"the command; {place} is saved")
+            return
+        house.copy_to_clipboard(line)
+        house.toast("done", f"Saved {place}, copied the command.", line)
 
-    def copy_command(self) -> None:
-        """Copy the command; say what is still missing for it to work."""
-        self._screen.house.copy(self.command, "the command")
-        if not self.is_current:
-            self._screen.house.toast("info", "Its file is not saved yet: ^s saves it.")
+
+def _holds(path: Path, draft: Draft) -> bool:
+    """Whether a file is this very preset, whoever saved it."""
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")) == to_preset(draft))
+    except (OSError, ValueError):
+        return False
 
 
 def read_preset(source: str) -> tuple[Draft | None, tuple[str, ...]]:

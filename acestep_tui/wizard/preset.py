@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_tui.paths import absolute, shown
-from acestep_tui.wizard.draft import Draft
+from acestep_tui.wizard.draft import Draft, slug
 from engine.contract.config import Config, check_values, resolve
 from engine.contract.fields import SETTINGS, SETTINGS_BY_KEY
 from engine.contract.files import write_json
@@ -117,12 +117,17 @@ def command(draft: Draft, path: Path | None = None) -> str:
 
     Args:
         draft: The draft.
-        path: Where its preset is saved; None: NAME.json, as it would be called.
+        path: Where its preset is saved; None: as it would be called here.
     """
-    name = shown(path) if path is not None else f"{draft.name}.json" if draft.name else "FILE"
+    name = shown(path) if path is not None else preset_name(draft) if draft.name else "FILE"
     arguments = ["acestep-tui", "--run", name]
     prefix = "".join(f"{variable}={shlex.quote(value)} " for variable, value in environment(draft).items())
     return prefix + shlex.join(arguments)
+
+
+def preset_name(draft: Draft) -> str:
+    """What the preset's file is called, unless somebody says otherwise."""
+    return f"{slug(draft.name) or 'preset'}.json"
 
 
 def environment(draft: Draft) -> dict[str, str]:

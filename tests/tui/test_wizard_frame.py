@@ -8,11 +8,13 @@ import time
 
 import pytest
 
+from acestep_tui.screens import wizard_preset
 from acestep_tui.screens.wizard import WizardScreen
 from acestep_tui.wizard import keeper
 from acestep_tui.wizard.draft_files import drafts_folder, list_drafts, load_draft
 from acestep_tui.wizard.preset import to_preset
 from acestep_tui.wizard.stepper import Stepper
+from engine.contract.config import resolve
 from engine.contract.errors import DiskError
 from engine.contract.fields import SETTINGS_BY_KEY
 from tests.tui.harness import house_app, screen_text, until
@@ -245,7 +247,7 @@ async def test_the_preset_is_saved_where_one_says_and_the_command_names_it(tmp_p
         saved = json.loads((tmp_path / "night-ferry.json").read_text(encoding="utf-8"))
         assert saved["lora_rank"] == 64 and saved["instance_data_dir"] == "/music/night-ferry"
         await pilot.press("ctrl+y")
-        assert app.clipboard == "acestep-tui --run night-ferry.json"
+        await until(pilot, lambda: app.clipboard == "acestep-tui --run night-ferry.json")
         # What is typed now is not in that file, and the same file is not replaced without a word.
         await pilot.press("tab", "up")
         assert not screen.preset.is_current
@@ -257,6 +259,75 @@ async def test_the_preset_is_saved_where_one_says_and_the_command_names_it(tmp_p
         await pilot.press("r")
         await until(pilot, lambda: screen.preset.is_current)
         assert json.loads((tmp_path / "night-ferry.json").read_text(encoding="utf-8"))["lora_rank"] == 128
+
+
+async def test_the_copied_command_works_where_it_is_pasted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draft = night_ferry("review", lora_rank=32)
+    draft.name_it("Night Ferry")
+    app = wizard_app(tmp_path, draft, runs_folder=str(tmp_path / "runs"))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await ready(pilot, app, lambda: "output_dir" in draft.layers["recommended"])
+        await until(pilot, lambda: "acestep-tui --run night-ferry.json" in "\n".join(screen_text(app)))
+        await pilot.press("ctrl+y")
+        await until(pilot, lambda: bool(app.clipboard))
+        assert app.clipboard == "acestep-tui --run night-ferry.json"
+        await until(pilot, lambda: "Saved night-ferry.json, copied the command." in "\n".join(screen_text(app)))
+        resolved = resolve(app.clipboard.split()[-1], cwd=tmp_path)
+        assert resolved.config.lora_rank == 32 and resolved.config.output_dir == draft.value("output_dir")
+        # A change reaches the file before the command is copied again: it is this set-up's own file.
+        draft.set("lora_rank", 8)
+        await pilot.press("ctrl+y")
+        await until(pilot, lambda: resolve("night-ferry.json", cwd=tmp_path).config.lora_rank == 8)
+        assert app.screen is screen
+
+
+async def test_the_command_does_not_replace_a_file_of_somebody_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "night-ferry.json").write_text("{}", encoding="utf-8")
+    draft = night_ferry("method")
+    app = wizard_app(tmp_path, draft)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("ctrl+y")
+        await until(pilot, lambda: "Replace the file?" in "\n".join(screen_text(app)))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Nothing was copied." in "\n".join(screen_text(app)))
+        assert not app.clipboard and (tmp_path / "night-ferry.json").read_text(encoding="utf-8") == "{}"
+        await pilot.press("ctrl+y")
+        await until(pilot, lambda: "Replace the file?" in "\n".join(screen_text(app)))
+        await pilot.press("r")
+        await until(pilot, lambda: bool(app.clipboard))
+        assert json.loads((tmp_path / "night-ferry.json").read_text(encoding="utf-8")) == to_preset(draft)
+        # What was saved before the app was closed is no stranger's.
+        screen.preset.path, app._clipboard = None, ""
+        await pilot.press("ctrl+y")
+        await until(pilot, lambda: bool(app.clipboard))
+        assert app.screen is screen
+
+
+async def test_what_changes_while_a_preset_is_written_is_not_in_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    may_write, begun = threading.Event(), threading.Event()
+    write = wizard_preset.save_preset
+
+    def slow(draft, path):
+        begun.set()
+        may_write.wait(10)
+        write(draft, path)
+
+    monkeypatch.setattr(wizard_preset, "save_preset", slow)
+    draft = night_ferry("method", lora_rank=32)
+    app = wizard_app(tmp_path, draft)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("ctrl+y")
+        await until(pilot, begun.is_set)
+        draft.set("lora_rank", 8)
+        may_write.set()
+        await until(pilot, lambda: bool(app.clipboard))
+        assert json.loads((tmp_path / "night-ferry.json").read_text(encoding="utf-8"))["lora_rank"] == 32
+        assert not screen.preset.is_current
 
 
 async def test_a_preset_that_cannot_be_written_is_said(tmp_path, monkeypatch):

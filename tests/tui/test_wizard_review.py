@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.draft_files import list_drafts
 from acestep_tui.wizard.look import SongFacts, WizardFacts
 from acestep_tui.wizard.review_text import notes, review_rows, too_big_words
-from acestep_tui.wizard.start import PRESET_NAME
+from acestep_tui.wizard.start import PRESET_NAME, start_draft
+from acestep_tui.wizard.steps import review
 from acestep_tui.wizard.steps.review import ReviewRow, ReviewStep
 from engine.contract.errors import ConfigError
 from engine.hardware.models import PartStatus
@@ -111,6 +113,29 @@ async def test_start_starts_the_worker_and_opens_its_monitor(tmp_path, scripted)
         await pilot.pause(0.1)
         assert list_drafts() == []
         await until(pilot, lambda: "run_ended" in run.events_jsonl.read_text(encoding="utf-8"))
+
+
+async def test_what_changes_during_the_start_is_not_half_in_it(tmp_path, scripted, monkeypatch):
+    begun, may_start = threading.Event(), threading.Event()
+
+    def slow(draft, **rest):
+        begun.set()
+        may_start.wait(10)
+        return start_draft(draft, **rest)
+
+    monkeypatch.setattr(review, "start_draft", slow)
+    app = wizard_app(tmp_path, songs_in(tmp_path), runs_folder=str(tmp_path / "runs"))
+    opened = []
+    app.open_monitor = lambda run, **rest: opened.append(run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await reviewed(pilot, app)
+        await pilot.press("ctrl+n")
+        await until(pilot, begun.is_set)
+        screen.draft.set("lora_rank", 8)
+        may_start.set()
+        await until(pilot, lambda: bool(opened))
+        assert json.loads(opened[0].config_json.read_text(encoding="utf-8"))["lora_rank"] == 64
+        await until(pilot, lambda: "run_ended" in opened[0].events_jsonl.read_text(encoding="utf-8"))
 
 
 async def test_the_device_reaches_the_worker(tmp_path, scripted, monkeypatch):
@@ -301,8 +326,6 @@ def test_a_full_disk_is_another_reason():
 
 
 def test_a_draft_that_is_not_accepted_starts_nothing(tmp_path):
-    from acestep_tui.wizard.start import start_draft
-
     draft = night_ferry("review", lr_scheduler="polynomial", lr_end=1.0)
     draft.set("output_dir", str(tmp_path / "run"))
     with pytest.raises(ConfigError, match="lr_end below"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -307,7 +308,9 @@ class ReviewStep(Step):
             return
         self._state = "starting"
         self._show_start()
-        self._start()
+        preset = self.wizard.preset
+        # A copy: what is changed while the start is under way is not half in it.
+        self._start(deepcopy(self.draft), preset.path if preset.is_current else None)
 
     def take_back(self) -> bool:
         """Escape while a start waits for the model; whether there was one."""
@@ -318,14 +321,13 @@ class ReviewStep(Step):
         return True
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")
-    def _start(self) -> None:
+    def _start(self, draft: Draft, preset: Path | None) -> None:
         machine = self.facts.machine
-        preset = self.wizard.preset
         try:
             run = start_draft(
-                self.draft,
+                draft,
                 cwd=Path.cwd(),
-                preset=preset.path if preset.is_current else None,
+                preset=preset,
                 prefix=machine.log_out.scope_prefix if machine is not None else (),
                 worker_command=self.worker_command,
             )

@@ -153,7 +153,7 @@ def test_the_command_can_be_pasted(album, tmp_path, monkeypatch):
     draft = Draft()
     assert command(draft) == "acestep-tui --run FILE"
     draft.name_it("night ferry")
-    assert shlex.split(command(draft)) == ["acestep-tui", "--run", "night ferry.json"]
+    assert shlex.split(command(draft)) == ["acestep-tui", "--run", "night-ferry.json"]
     assert command(draft, tmp_path / "x.json") == "acestep-tui --run x.json"
     draft.device = "cuda:1"
     assert environment(draft) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "ACESTEP_DEVICE": "cuda:1"}
