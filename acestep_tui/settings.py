@@ -101,7 +101,8 @@ UI_SETTINGS: tuple[UiSetting, ...] = (
         (("auto", "find one"), ("mpv", "mpv"), ("ffplay", "ffplay"), ("aplay", "aplay"), ("afplay", "afplay")),
     ),
     UiSetting(
-        "listen_port", "Sound", "Listen port", 8377, "for clips in your browser, in a later version", minimum=1024, maximum=65535,
+        "listen_port", "Sound", "Listen port", 8377, "clips in your browser: a later version",
+        minimum=1024, maximum=65535,
     ),
     UiSetting("runs_folder", "Runs", "Runs folder", "~/acestep/runs", "new runs go here; old ones stay"),
     UiSetting(
