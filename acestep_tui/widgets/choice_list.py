@@ -30,11 +30,17 @@ class Option:
 
 
 class ChoiceList(Rows):
-    """The open list of a field."""
+    """The open list of a field.
+
+    Args:
+        options: The values.
+        current: The chosen one.
+        covered: Cells that it hides; beyond its own width they are blank, so that nothing beneath reads on in its rows.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("list")
     DEFAULT_CSS = """
-    ChoiceList { overlay: screen; constrain: none inside; background: $panel; }
+    ChoiceList { overlay: screen; constrain: none inside; background: $background; }
     """
 
     @dataclass
@@ -49,13 +55,14 @@ class ChoiceList(Rows):
 
         by_key: bool
 
-    def __init__(self, options: Sequence[Option], current: Any) -> None:
+    def __init__(self, options: Sequence[Option], current: Any, covered: int = 0) -> None:
         super().__init__(self._row, len(options), wraps=True)
         self.options = list(options)
         values = [option.value for option in options]
         self.cursor = values.index(current) if current in values else 0
         widest = max(cell_len(option.word) + (len(_LATER) + 2 if option.is_later else 0) for option in options)
-        self.styles.width = max(_LEAST_WIDTH, widest + 4)
+        self.own_width = max(_LEAST_WIDTH, widest + 4)
+        self.styles.width = max(self.own_width, covered)
         self.styles.height = min(len(options), _MOST_ROWS)
 
     def on_mount(self) -> None:
@@ -67,8 +74,8 @@ class ChoiceList(Rows):
         mark = ("❯", f"{BOLD} {ACCENT}") if is_selected else " "
         later = (f"  {_LATER}", MUTED) if option.is_later else ""
         style = MUTED if option.is_later else BOLD if is_selected else ""
-        row = fit(join(mark, " ", (option.word, style), later), width)
-        return row.stylize("on $block-cursor-background") if is_selected else row
+        row = fit(join(mark, " ", (option.word, style), later), min(width, self.own_width))
+        return row.stylize("on $block-cursor-background" if is_selected else "on $panel")
 
     def action_choose(self) -> None:
         """Take the selected option."""
@@ -83,8 +90,11 @@ class ChoiceList(Rows):
         self.post_message(self.Closed(by_key=True))
 
     def on_click(self, event: events.Click) -> None:
-        """A click in the list is none on the field it hangs on."""
+        """A click in the list is none on the field it hangs on; one beside it closes it."""
         event.stop()
+        if event.x >= self.own_width:
+            event.prevent_default()
+            self.post_message(self.Closed(by_key=True))
 
     def on_blur(self) -> None:
         """A click elsewhere closes it."""

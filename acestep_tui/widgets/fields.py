@@ -76,6 +76,7 @@ class Field(Lines, can_focus=True):
         self.can_focus = is_open
         self.error = ""
         self._line = TextLine()
+        self._has_list = False
 
     # -- what a subclass gives --
 
@@ -158,7 +159,9 @@ class Field(Lines, can_focus=True):
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The row, and what stands under it."""
         del height
-        return [self._row(width), *under(self.frame, self._said(), width)]
+        beneath = under(self.frame, self._said(), width)
+        # The open list hangs there; what is moved to the left would show beside it.
+        return [self._row(width), *([text("")] * len(beneath) if self._has_list else beneath)]
 
     def _row(self, width: int) -> Content:
         sign = _SIGNS[self.kind] if self.is_open else ""
@@ -266,12 +269,14 @@ class Field(Lines, can_focus=True):
         if self.kind == "editor":
             self.edit()
         options = list(self.options())
-        if self.kind != "list" or not options or self.query(ChoiceList):
+        if self.kind != "list" or not options or self._has_list:
             return
-        chosen = ChoiceList(options, self.current())
+        chosen = ChoiceList(options, self.current(), covered=self.size.width - self.frame.mark_at)
         # Below its field; Textual moves it into the screen where it would not fit.
         chosen.styles.offset = (self.frame.mark_at, 1)
         self.mount(chosen)
+        self._has_list = True
+        self.redraw()
 
     def action_up(self) -> None:
         """A number goes up, a list opens, from a text to the field above."""
@@ -336,6 +341,7 @@ class Field(Lines, can_focus=True):
         """Put the list away."""
         for shown in self.query(ChoiceList):
             shown.remove()
+        self._has_list = False
         if keeps_focus:
             self.focus()
         self.redraw()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from acestep_tui.widgets.choice_list import ChoiceList
 from acestep_tui.wizard.look import WizardFacts
 from acestep_tui.wizard.steps.hardware import check_lines, device_row, short_check_lines
 from engine.hardware.logout import LogOut
@@ -60,6 +61,28 @@ async def test_a_list_opens_closes_and_chooses(tmp_path):
         assert screen.draft.value("gradient_checkpointing") is False
         await pilot.press("left")
         assert screen.draft.value("gradient_checkpointing") is True
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
+async def test_nothing_beneath_an_open_list_reads_on_in_its_rows(tmp_path, size):
+    app = wizard_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(screen.query(ChoiceList)))
+        shown = screen.query_one(ChoiceList)
+        await until(pilot, lambda: bool(row_with(app, "int8  a later version")))
+        margin = screen.step.content_region.x
+        before = [row[margin : screen.step.content_region.right].rstrip() for row in screen_text(app)]
+        for index, option in enumerate(shown.options):
+            words = f"{option.word}  a later version" if option.is_later else option.word
+            # The label of a field beneath may stand before it, nothing after it.
+            assert before[shown.region.y + index][shown.region.x - margin :].strip("❯ ") == words
+        width = shown.own_width
+        await pilot.click(offset=(shown.region.x + width + 2, shown.region.y + 1))
+        await until(pilot, lambda: not screen.query(ChoiceList))
+        assert screen.draft.value("base_model_precision") == "no_change" and app.focused.label == "Model precision"
+        await until(pilot, lambda: "The model as it is takes" in "\n".join(screen_text(app)))
 
 
 async def test_a_list_is_left_by_the_mouse(tmp_path):
