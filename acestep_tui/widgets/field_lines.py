@@ -10,7 +10,7 @@ from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, Part, fit, join, text
 from acestep_tui.widgets.text_line import TextLine
 
 LABEL_WIDTH, RUN_WIDTH = 17, 26
-_LEAST_REASON_AT = 2
+_LEAST_REASON_AT, _LEAST_REASON_WIDTH = 2, 30
 _LEAST_RUN = 8
 
 
@@ -79,13 +79,13 @@ def row(
 
 
 def under(frame: Frame, said: Part, width: int) -> list[Content]:
-    """What stands under a field: in one row where it fits, moved to the left if need be, else in several."""
+    """What stands under a field: under its value, in as many rows as it takes; further left where too few words fit."""
     content = join(said)
     at = frame.reason_at
     if at is None:
-        at = min(frame.value_at, width - content.cell_length)
-        if at < _LEAST_REASON_AT:
-            at = min(frame.value_at, max(width // 8, _LEAST_REASON_AT))
+        at = frame.value_at
+        if width - at < min(_LEAST_REASON_WIDTH, content.cell_length):
+            at = min(at, max(width // 8, _LEAST_REASON_AT))
     return [line.pad_left(at) for line in wrap(content, max(width - at, 8))]
 
 

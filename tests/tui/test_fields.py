@@ -109,8 +109,12 @@ def test_whatever_stands_under_a_field_is_whole_and_fits(said, width):
     assert "".join("".join(line.plain.split()) for line in lines) == "".join(text(said).plain.split())
 
 
-def test_a_reason_moves_to_the_left_before_it_wraps():
+def test_a_reason_stands_under_its_value_and_moves_only_where_too_few_words_fit():
     reason = text("Whole songs fit your card. The model ends at 4 minutes.")
     assert under(Frame(), reason, 78)[0].plain.startswith(" " * 19 + "Whole")
-    assert [line.plain for line in under(Frame(), reason, 65)] == [" " * 10 + reason.plain]
-    assert len(under(Frame(), reason, 40)) == 2
+    for width in (65, 58):
+        lines = [line.plain for line in under(Frame(), reason, width)]
+        assert len(lines) == 2 and all(line.startswith(" " * 19) and line[19] != " " for line in lines)
+    lines = [line.plain for line in under(Frame(), reason, 40)]
+    assert len(lines) == 2 and all(line.startswith(" " * 5) and line[5] != " " for line in lines)
+    assert under(Frame(), text("Short."), 40)[0].plain == " " * 19 + "Short."
