@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from acestep_tui import format as fmt
@@ -42,7 +43,9 @@ class StepsField(SettingField):
 
     def __init__(self, draft: Draft, **rest: Any) -> None:
         super().__init__("max_train_steps", draft, **rest)
-        self._passes = SETTINGS_BY_KEY["num_train_epochs"]
+        # A file writes 0 where the other one gives the length; here one field is both.
+        self.setting = replace(self.setting, minimum=1)
+        self._passes = replace(SETTINGS_BY_KEY["num_train_epochs"], minimum=1)
 
     @property
     def is_in_passes(self) -> bool:
@@ -68,8 +71,6 @@ class StepsField(SettingField):
             return super().take(typed)
         parsed = forms.parse(self._passes, found[1])
         if not parsed.error and not parsed.is_empty:
-            if not parsed.value:
-                return "at least 1 pass"
             self.draft.set("num_train_epochs", parsed.value)
         return parsed.error
 
@@ -77,7 +78,7 @@ class StepsField(SettingField):
         """More or fewer of what is shown."""
         if self.is_in_passes:
             passes = forms.step_value(self._passes, self.draft.value("num_train_epochs"), direction)
-            self.draft.set("num_train_epochs", max(passes, 1))
+            self.draft.set("num_train_epochs", passes)
         else:
             super().step(direction)
 
@@ -88,7 +89,7 @@ class StepsField(SettingField):
 
     def explained(self) -> tuple[Setting, ...]:
         """Both."""
-        return (self.setting, self._passes)
+        return (SETTINGS_BY_KEY[self.setting.key], SETTINGS_BY_KEY[self._passes.key])
 
 
 class SongsPerStepField(SettingField):

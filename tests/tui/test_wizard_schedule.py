@@ -53,11 +53,42 @@ async def test_too_few_and_too_many_are_said_and_nonsense_is_refused(tmp_path):
         assert "▲ Each song is heard 5 times. It will hardly be learned." in "\n".join(screen_text(app))
         await pilot.press("0", "0")
         assert "▲ Each song is heard 455 times. It may be learned by heart." in "\n".join(screen_text(app))
-        for typed, words in (("-5", "✗ at least"), ("0 passes", "✗ at least 1 pass"), ("long", "✗ a whole number")):
+        for typed, words in (
+            ("-5", "✗ at least 1;"),
+            ("0", "✗ at least 1;"),
+            ("0 passes", "✗ at least 1"),
+            ("long", "✗ a whole number"),
+        ):
             screen.query_one(StepsField).put(typed)
             await pilot.pause()
             assert words in "\n".join(screen_text(app))
         assert screen.draft.value("max_train_steps") == 10_000
+
+
+async def test_a_run_of_no_steps_is_not_gone_on_with(tmp_path):
+    app = wizard_app(tmp_path, night_ferry("schedule"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("0", "tab", "ctrl+n")
+        await until(pilot, lambda: app.focused is screen.query_one(StepsField))
+        assert screen.draft.step == "schedule" and "✗ at least 1" in "\n".join(screen_text(app))
+        await pilot.press("down")
+        assert screen.draft.value("max_train_steps") >= 1
+
+
+async def test_a_file_without_a_length_is_told_of(tmp_path):
+    app = wizard_app(tmp_path, night_ferry("schedule", max_train_steps=0))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        assert "✗ at least 1" in "\n".join(screen_text(app))
+        assert "The curve is drawn when there are steps." in "\n".join(screen_text(app))
+        await pilot.press("tab", "ctrl+n")
+        await until(pilot, lambda: app.focused is screen.query_one(StepsField))
+        assert screen.draft.step == "schedule"
+        await pilot.press(*"1200")
+        await until(pilot, lambda: screen.facts.plan.num_steps == 1200)
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: screen.draft.step == "review")
 
 
 async def test_songs_per_step_is_a_product(tmp_path):

@@ -12,7 +12,7 @@ from acestep_tui import format as fmt
 from acestep_tui.widgets.chart import Curve, chart_lines, draw_chart
 from acestep_tui.widgets.field_lines import Frame
 from acestep_tui.widgets.lines import Lines
-from acestep_tui.widgets.paint import MUTED, WARNING, Part, is_ascii, join, text
+from acestep_tui.widgets.paint import ERROR, MUTED, WARNING, Part, is_ascii, join, text
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.look import WizardFacts
 from acestep_tui.wizard.planning import clips_per_step, num_clips
@@ -24,6 +24,7 @@ from engine.contract.fields_base import WizardStep
 from engine.planning.plan_view import PlanView, Total
 from engine.planning.schedule_curve import lr_points, peak_learning_rate
 
+_NO_LENGTH = "at least 1"
 _EVERY = Frame(run_width=12)
 _POINTS = 240
 
@@ -54,6 +55,11 @@ class ScheduleStep(Step):
         super().facts_changed(fact)
         self.query_one(RateCurve).redraw()
 
+    def problems(self) -> list[str]:
+        """What is wrong with what was typed, or was in the file that was opened."""
+        said = super().problems()
+        return [f"Steps: {_NO_LENGTH}.", *said] if has_no_length(self.draft) and not said else said
+
     def on_enter(self) -> None:
         """Draw what was learned meanwhile."""
         self.facts_changed("plan")
@@ -80,11 +86,17 @@ def num_steps(draft: Draft, facts: WizardFacts) -> int:
     return facts.plan.num_steps if facts.plan is not None else int(draft.value("max_train_steps"))
 
 
+def has_no_length(draft: Draft) -> bool:
+    """Whether neither steps nor passes are given, as a file can have it."""
+    return not draft.value("max_train_steps") and not draft.value("num_train_epochs")
+
+
 def curve_lines(draft: Draft, facts: WizardFacts, width: int, height: int) -> list[Content]:
     """The learning rate over the run."""
     last = num_steps(draft, facts)
     if not last:
-        note = text("The curve is drawn when the songs are known.", MUTED)
+        waits_for = "the songs are known" if draft.value("num_train_epochs") else "there are steps"
+        note = text(f"The curve is drawn when {waits_for}.", MUTED)
         return [note.pad_left(6), *[text("")] * (height - 1)]
     values = DraftValues(draft)
     xs, ys = lr_points(values, last, _POINTS)
@@ -103,6 +115,8 @@ def curve_lines(draft: Draft, facts: WizardFacts, width: int, height: int) -> li
 
 def steps_reason(draft: Draft, facts: WizardFacts) -> Part:
     """How often each song is heard, and how many steps suit so many songs."""
+    if has_no_length(draft):
+        return text(f"✗ {_NO_LENGTH}", ERROR)
     clips = num_clips(facts)
     times = heard(num_steps(draft, facts), clips, clips_per_step(draft))
     if times is None:
