@@ -26,7 +26,7 @@ def attach(wanted: str | None, options: Options) -> int:
     """Show a run until it ends or Ctrl-C; with ``--once`` show what is known and leave.
 
     Returns:
-        The run's exit code when it ends (or has ended), 0 when it goes on, 1 when its worker is gone.
+        The run's exit code when it ends (or has ended), 0 when it goes on, 1 when its worker is gone or not heard of.
 
     Raises:
         ConfigError: There is no such run.
@@ -55,7 +55,7 @@ def _show_once(run: RunDir, options: Options) -> int:
             streams.put(text)
     if row.state.ended is not None:
         return row.state.ended.exit_code
-    return ExitCode.INTERNAL if row.verdict.life is Life.CRASHED else ExitCode.DONE
+    return ExitCode.INTERNAL if row.verdict.life in (Life.CRASHED, Life.UNHEARD) else ExitCode.DONE
 
 
 def _again(run: RunDir) -> list[str]:
@@ -69,8 +69,7 @@ def status_lines(state: RunState, run: RunDir, verdict: Verdict, *, now: float) 
     if state.ended is not None:
         return summary_lines(state, run, Ending("ended", state.ended.exit_code), again=_again(run))
     if verdict.life is Life.CRASHED:
-        note = f" ({verdict.note})" if verdict.note else ""
-        reason = f"The worker of {run.name} is gone and left no word why{note}"
+        reason = f"The worker of {run.name} is gone and left no word why"
         return summary_lines(state, run, Ending("died", ExitCode.INTERNAL, reason=reason), again=_again(run))
     glyph, word, _ = status(state, verdict)
     parts = [f"{glyph} {word}", run.name]
@@ -78,7 +77,7 @@ def status_lines(state: RunState, run: RunDir, verdict: Verdict, *, now: float) 
         parts.append(f"step {fmt.part_of(state.step_now, state.steps_total)}")
     if state.step is not None:
         parts += [f"loss {fmt.loss(state.step.loss)}", fmt.pace(state.step.step_s)]
-        if state.step.eta_s is not None:
+        if state.step.eta_s is not None and verdict.is_running:
             parts.append(f"{fmt.duration(state.step.eta_s)} left")
     if state.last_t is not None:
         parts.append(verdict.note or f"last news {fmt.ago(state.last_t, now)}")

@@ -38,6 +38,10 @@ def command(word: str, wanted: str | None) -> int:
     state, tail = load_state(run.events_jsonl)
     verdict = judge(run, state)
     if not verdict.is_running:
+        if verdict.life is Life.UNHEARD:
+            reason = f"Whether {run.name} still trains cannot be seen from here ({verdict.note})"
+            where = f" on {verdict.host}" if verdict.host else ""
+            raise ConfigError(reason, hint=f"See{where} that its process lives, and ask there.")
         raise ConfigError(f"{run.name} is not running: {_why(verdict.life)}", hint=_how_to_go_on(run, word))
     command_id = control.send(run, KINDS[word])
     answer = _wait_for_answer(tail, command_id)

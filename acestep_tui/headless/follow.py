@@ -14,7 +14,7 @@ from acestep_tui.headless.output import Output, PlainOutput
 from acestep_tui.headless.summary import Ending, leaving_lines
 from acestep_tui.runs import control
 from acestep_tui.runs.launch import LaunchGuard, log_tail
-from acestep_tui.runs.liveness import is_locked, judge
+from acestep_tui.runs.liveness import Life, Verdict, is_locked, judge
 from acestep_tui.runs.load import count_starts, load_state
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import EventTail, Line
@@ -70,6 +70,7 @@ class Follower:
         self._ended = False
         self._num_answered = 0
         self._life_checked_t = 0.0
+        self._verdict: Verdict | None = None
 
     def read_history(self) -> None:
         """Fold what is already there without showing it: a start of our own shows only its own news."""
@@ -149,7 +150,8 @@ class Follower:
         if now - self._life_checked_t < _LIFE_CHECK_S:
             return False
         self._life_checked_t = now
-        return not judge(self.run, self.state).is_running
+        self._verdict = judge(self.run, self.state)
+        return not self._verdict.is_running
 
     def _let_others_look(self) -> None:
         # worker.json is written under the lock: from here on another front end sees a live worker.
@@ -168,6 +170,8 @@ class Follower:
 
     def _died(self) -> Ending:
         reason = "The worker is gone and left no word why"
+        if self._verdict is not None and self._verdict.life is Life.UNHEARD:
+            reason = f"Whether the worker still trains cannot be seen from here ({self._verdict.note})"
         if self.worker is not None:
             reason = f"The worker ended without a word: {_how(self.worker.returncode)}"
         log = log_tail(self.run, since_bytes=self.log_start_bytes)

@@ -115,8 +115,8 @@ def _wide(body: Body) -> dict[str, Place] | None:
     if body.view is View.FINISHED:
         return _wide_finished(left, right, air, height)
     if body.view.is_broken:
-        is_failed = body.view is View.FAILED
-        return _wide_broken(left, right, air, height, body.trouble, is_failed=is_failed)
+        has_evidence = body.view is View.CRASHED
+        return _wide_broken(left, right, air, height, body.trouble, has_evidence=has_evidence)
     loss = height - _SAMPLES - _LOG - 2 * air
     if loss < _LEAST_LOSS + 2 or height < _SPEED + _GPU + _DATA + 3 * air + 3:
         return None
@@ -156,7 +156,7 @@ def _wide_finished(left: _Column, right: _Column, air: int, height: int) -> dict
 
 
 def _wide_broken(
-    left: _Column, right: _Column, air: int, height: int, trouble: int, *, is_failed: bool
+    left: _Column, right: _Column, air: int, height: int, trouble: int, *, has_evidence: bool
 ) -> dict[str, Place] | None:
     log = 7
     page = max(trouble, 7) + 2 * air
@@ -164,7 +164,7 @@ def _wide_broken(
     if loss < _LEAST_LOSS:
         return None
     places = {"trouble": left.take(page, 0), "loss": left.take(loss, air), "log": left.rest()}
-    if is_failed:  # the worker said why: what it had at hand says more than evidence
+    if not has_evidence:  # the worker said why, or nothing is known: what it had at hand says more
         places |= {"gpu": right.take(_GPU, air), "data": right.take(_DATA, air)}
         return {**places, "saves": right.rest()}
     places |= {"memory": right.take(5, 2 * air), "evidence": right.take(7, 2 * air)}
@@ -174,10 +174,14 @@ def _wide_broken(
 
 # -- tabs --
 
-_PAGES = {View.PREPARING: "prepare", View.FINISHED: "result", View.FAILED: "trouble", View.CRASHED: "trouble"}
+_PAGES = {
+    View.PREPARING: "prepare", View.FINISHED: "result",
+    View.FAILED: "trouble", View.CRASHED: "trouble", View.UNHEARD: "trouble",
+}  # fmt: skip
 _BESIDE = {
     View.FINISHED: (("plan", 5), ("use", 6)),
     View.FAILED: (("gpu", _GPU), ("data", _DATA)),
+    View.UNHEARD: (("gpu", _GPU), ("data", _DATA)),
     View.CRASHED: (("memory", 5), ("evidence", 7)),
 }
 

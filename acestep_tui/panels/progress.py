@@ -29,7 +29,7 @@ def bar_share(state: RunState) -> tuple[float | None, str]:
     view = view_of(state)
     if view is View.FINISHED:
         return 1.0, SUCCESS
-    style = {View.STOPPED: MUTED, View.FAILED: ERROR, View.CRASHED: ERROR}.get(view, ACCENT)
+    style = {View.STOPPED: MUTED, View.FAILED: ERROR, View.CRASHED: ERROR, View.UNHEARD: WARNING}.get(view, ACCENT)
     if view in (View.TRAINING, View.PREPARING) and (state.paused or is_silent(state)):
         style = WARNING
     done, total = state.phase_done, state.phase_total
@@ -61,6 +61,8 @@ def _phase(state: RunState, phase: str, now: float, *, has_time: bool) -> Conten
         glyph, style = "✓", SUCCESS
     elif is_behind:
         glyph, style = fmt.UNKNOWN, MUTED  # there was nothing to do: this version warms nothing up
+    elif phase == current and view_of(state) is View.UNHEARD:
+        glyph, style = "◌", WARNING
     elif phase == current and view_of(state).is_broken:
         glyph, style = "✗", ERROR
     elif phase == current and view_of(state) is View.STOPPED:

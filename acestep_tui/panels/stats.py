@@ -215,7 +215,7 @@ def _highest(state: RunState) -> Content:
 def _broken(state: RunState, now: float, view: View) -> list[tuple[Stat, bool]]:
     safe = safe_step(state)
     end_t = state.last_t
-    when = {View.CRASHED: "Died", View.FAILED: "Failed"}.get(view, "Stopped")
+    when = {View.CRASHED: "Died", View.FAILED: "Failed", View.UNHEARD: "Last news"}.get(view, "Stopped")
     told = join((fmt.UNKNOWN, BOLD))
     if end_t is not None:
         told = join((moment(end_t, now), BOLD), (f" {passed(now - end_t)} ago", MUTED))
@@ -227,7 +227,7 @@ def _broken(state: RunState, now: float, view: View) -> list[tuple[Stat, bool]]:
     return [
         (Stat("Reached", _of(state.step_now, state.steps_total)), False),
         (Stat("Safe up to", join((f"step {fmt.count(safe)}" if safe else "nothing yet", BOLD))), False),
-        (Stat("Lost", join((lost_words(state), BOLD))), False),
+        (Stat("Not saved" if view is View.UNHEARD else "Lost", join((lost_words(state), BOLD))), False),
         (Stat(when, told), False),
         (Stat("Ran for", _value(fmt.duration(ran_s))), True),
         (Stat("Exit", _exit(state)), True),

@@ -13,7 +13,7 @@ from acestep_tui.panels.view import View, safe_step, view_of
 from acestep_tui.paths import shown
 from acestep_tui.runs.facts import CrashFacts, KernelKill
 from acestep_tui.runs.state import RunState
-from acestep_tui.widgets.paint import BOLD, ERROR, MUTED, bar, fit, join, spread, wrap
+from acestep_tui.widgets.paint import BOLD, ERROR, MUTED, WARNING, bar, fit, join, spread, wrap
 
 _LABEL = 15
 # A look that is younger than this was "just now".
@@ -26,18 +26,11 @@ def happened(state: RunState, now: float) -> list[str]:
         lines = (state.ended.error or "The worker ended and gave no reason").splitlines()
         first = lines[0]
         return [f"{first[:1].upper()}{first[1:]}".rstrip(".") + ".", *lines[1:]]
-    if _is_only_unheard(state):
+    if view_of(state) is View.UNHEARD:
         return _unheard_words(state, now)
     if state.crash is None:
         return ["The training process is gone, without a goodbye.", "Looking for the reason …"]
     return _crash_words(state.crash, now)
-
-
-def _is_only_unheard(state: RunState) -> bool:
-    """Whether nothing but silence speaks for an end: the lock cannot be asked from here, and no code was left."""
-    if state.verdict is None or state.verdict.by_lock:
-        return False
-    return state.crash is None or (state.crash.exit_code is None and state.crash.signal is None)
 
 
 def _unheard_words(state: RunState, now: float) -> list[str]:
@@ -120,16 +113,25 @@ def advice(state: RunState) -> str:
     crash = state.crash
     if crash is not None and crash.kernel is not None and crash.kernel.others:
         return f"close the other program, then press r: {goes_on}"
-    if _is_only_unheard(state):
-        where = f" on {state.verdict.host}" if state.verdict is not None and not state.worker.is_here else ""
-        return f"see{where} that it has ended, then press r: {goes_on}"
+    if view_of(state) is View.UNHEARD:
+        return _unheard_advice(state, goes_on)
     return f"press r: {goes_on}"
+
+
+def _unheard_advice(state: RunState, goes_on: str) -> str:
+    """`r` refuses from here (`runs.start`): a second worker must never begin beside a living one."""
+    if state.verdict is not None and state.verdict.host and not state.worker.is_here:
+        return f"look on {state.verdict.host} whether it trains; if it has ended, press r there: {goes_on}"
+    process = f"process {state.worker.pid}" if state.worker.pid is not None else "its process"
+    folder = shown(state.folder) if state.folder is not None else "RUN"
+    return f"see that {process} has ended, then type acestep-tui --run {folder}/config.json: {goes_on}"
 
 
 def trouble_lines(state: RunState, width: int, now: float) -> list[Content]:
     """The page's rows: what happened, what is safe, what to do."""
     first, *more = happened(state, now)
-    lines = wrap(join(("✗ ", ERROR), (first, BOLD)), width, indent=2)
+    glyph = ("◌ ", WARNING) if view_of(state) is View.UNHEARD else ("✗ ", ERROR)
+    lines = wrap(join(glyph, (first, BOLD)), width, indent=2)
     for sentence in more:
         lines += [line.pad_left(2) for line in wrap((sentence, ""), width - 2)] if sentence else []
     facts = [("What is safe", safe_words(state, now)), ("What to do", advice(state))]
@@ -160,8 +162,7 @@ class TroublePage(Panel):
 def report(state: RunState, now: float) -> str:
     """All that is known, as plain text to send to somebody."""
     view, crash = view_of(state), state.crash
-    word = "failed" if view is View.FAILED else "crashed"
-    lines = [f"{state.name}: {word} at step {fmt.part_of(state.step_now, state.steps_total)}"]
+    lines = [f"{state.name}: {view.value} at step {fmt.part_of(state.step_now, state.steps_total)}"]
     lines += [f"  {sentence}" for sentence in happened(state, now) if sentence]
     lines += [f"safe: {safe_words(state, now)}", f"to do: {advice(state)}"]
     if state.last_t is not None:

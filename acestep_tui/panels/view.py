@@ -17,27 +17,29 @@ class View(Enum):
     FINISHED = "finished"
     FAILED = "failed"  # the worker said why
     CRASHED = "crashed"  # it could not
+    UNHEARD = "silent"  # no news for long, and whether it lives cannot be seen from here
 
     @property
     def is_broken(self) -> bool:
         """Whether the main page says what happened."""
-        return self in (View.FAILED, View.CRASHED)
+        return self in (View.FAILED, View.CRASHED, View.UNHEARD)
 
     @property
     def has_ended(self) -> bool:
-        """Whether no worker is at work."""
+        """Whether no worker is at work, as far as can be seen from here."""
         return self not in (View.PREPARING, View.TRAINING)
 
 
 _OUTCOMES = {"finished": View.FINISHED, "stopped": View.STOPPED}
+_LIVES = {Life.CRASHED: View.CRASHED, Life.UNHEARD: View.UNHEARD}
 
 
 def view_of(state: RunState) -> View:
     """The face for a state; what the events say decides, then what the watcher found."""
     if state.ended is not None:
         return _OUTCOMES.get(state.ended.outcome, View.FAILED)
-    if state.verdict is not None and state.verdict.life is Life.CRASHED:
-        return View.CRASHED
+    if state.verdict is not None and state.verdict.life in _LIVES:
+        return _LIVES[state.verdict.life]
     return View.PREPARING if state.phase in ("scan", "cache") else View.TRAINING
 
 

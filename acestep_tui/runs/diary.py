@@ -121,13 +121,16 @@ def write_late(state: RunState, command: AskedCommand, now: float) -> None:
 
 
 def write_verdict(state: RunState, verdict: Verdict) -> None:
-    """The worker is found gone (once)."""
+    """The worker is found gone, or has not been heard of for long (once each)."""
     before = state.verdict
-    if verdict.life.value != "crashed" or (before is not None and before.life is verdict.life):
+    if verdict.life.value not in ("crashed", "silent") or (before is not None and before.life is verdict.life):
         return
-    why = "the lock is free, so the process is gone" if verdict.by_lock else verdict.note or "no sign of it since"
     t = verdict.last_t if verdict.last_t is not None else 0.0
     state.log.end()
+    if verdict.life.value == "silent":
+        state.log.add(t, "▲", f"no further word yet; {verdict.note or 'no sign of it since'}", "warning")
+        return
+    why = "the lock is free, so the process is gone" if verdict.by_lock else "its process is gone"
     state.log.add(t, "✗", f"no further word; {why}", "error")
     state.news.append(News("crashed", "✗", "error", "The training process is gone without a word."))
 

@@ -1,7 +1,8 @@
 """Is the worker of a run alive? Judged from the run folder alone (design: architecture.md, "The run folder").
 
 On the worker's own host the lock decides, never a process id: ids are reused, a lock dies with its holder. On another
-host, or where flock is unsupported (NFS, Lustre), the last event alone is evidence.
+host, or where flock is unsupported (NFS, Lustre), the last event alone is evidence: of life while it is young, of
+nothing once it is old.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from acestep_tui.format import ago
 from acestep_tui.runs.state import RunState
 from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir
+from engine.hardware.host import boot_id
 
-# Nine missed heartbeats: where the lock cannot be asked, longer silence than this counts as gone.
+# Nine missed heartbeats: where the lock cannot be asked, nobody knows after longer silence whether a worker lives.
 SILENT_LIMIT_S = 90.0
 # A held lock and no event for this long is shown as silence (screens.md, "State glyphs").
 SILENT_SHOWN_S = 60.0
@@ -33,6 +35,7 @@ class Life(Enum):
     STOPPED = "stopped"
     FAILED = "failed"
     CRASHED = "crashed"
+    UNHEARD = "silent"  # no news for long, and nothing here can tell whether its worker lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,11 @@ def judge(run: RunDir, state: RunState, *, now: float | None = None) -> Verdict:
     """Judge a run whose events are folded into ``state``."""
     now = time.time() if now is None else now
     silent_s = None if state.last_t is None else max(now - state.last_t, 0.0)
-    host = str(worker_facts(run).get("host", ""))
+    worker = worker_facts(run)
+    host = str(worker.get("host", ""))
     locked = is_locked(run.lock) if host in ("", platform.node()) else None
+    if locked is None and host == platform.node() and _has_restarted(worker):
+        locked = False  # no process lives through a restart, whatever its disk can tell
     life = _life(run, state, locked=locked, silent_s=silent_s)
     return Verdict(
         life,
@@ -111,6 +117,12 @@ def judge(run: RunDir, state: RunState, *, now: float | None = None) -> Verdict:
     )
 
 
+def _has_restarted(worker: dict[str, object]) -> bool:
+    """Whether this computer was started again since the worker was, as far as that can be told."""
+    then, here = worker.get("boot_id"), boot_id()
+    return isinstance(then, str) and bool(then and here) and then != here
+
+
 def _life(run: RunDir, state: RunState, *, locked: bool | None, silent_s: float | None) -> Life:
     if state.ended is not None:
         return {"finished": Life.FINISHED, "stopped": Life.STOPPED}.get(state.ended.outcome, Life.FAILED)
@@ -118,4 +130,4 @@ def _life(run: RunDir, state: RunState, *, locked: bool | None, silent_s: float 
         return Life.RUNNING
     if state.last_t is None and not run.worker_json.exists():
         return Life.NEW
-    return Life.CRASHED
+    return Life.CRASHED if locked is False else Life.UNHEARD

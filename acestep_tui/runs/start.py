@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +15,11 @@ from acestep_tui.paths import absolute, shown
 from acestep_tui.runs import control, launch, registry
 from acestep_tui.runs.folder import freeze, frozen_config, go_on_command, make_room, require_same
 from acestep_tui.runs.inspect import read_object
-from acestep_tui.runs.liveness import Verdict, judge
+from acestep_tui.runs.liveness import Life, Verdict, judge
 from acestep_tui.runs.load import read_state
 from engine.contract.errors import ConfigError
 from engine.contract.paths import expanded
-from engine.contract.run_dir import RunDir
+from engine.contract.run_dir import RunDir, short_name
 
 if TYPE_CHECKING:
     from engine.contract.config import Notice, Resolved
@@ -84,9 +86,11 @@ def start_run(
     run_dir = RunDir(absolute(cwd / expanded(str(resolved.config.output_dir))))
     typed = typed if typed is not None else ["acestep-tui", "--run", str(source), *overrides]
     with launch.LaunchGuard(run_dir):
-        if settled(run_dir).is_running:
+        verdict = settled(run_dir)
+        if verdict.is_running:
             require_same(frozen_config(run_dir), resolved.config, where=shown(run_dir.path), name=run_dir.name)
             return StartedRun(run_dir, is_joined=True)
+        _require_known_end(run_dir, verdict)
         prepared = prepare(
             run_dir, resolved, notices=notices, source=str(source), typed=typed, fresh=fresh, facts=facts
         )
@@ -115,8 +119,10 @@ def start_again(
     """
     cwd = _working_directory(run)
     with launch.LaunchGuard(run):
-        if settled(run).is_running:
+        verdict = settled(run)
+        if verdict.is_running:
             raise ConfigError(f"{run.name} is training already", hint=f"Watch it: acestep-tui attach {run.name}")
+        _require_known_end(run, verdict)
         prepared = _prepare_again(run, dict(changes or {}), cwd=cwd)
         return _launched(run, prepared, cwd=cwd, yes=yes, worker_command=worker_command)
 
@@ -157,6 +163,26 @@ def settled(run_dir: RunDir, *, should_stop: Callable[[], bool] | None = None) -
                 hint=f"Wait for it, or end the process named in {shown(run_dir.worker_json)}.",
             )
         time.sleep(_POLL_S)
+
+
+def _require_known_end(run: RunDir, verdict: Verdict) -> None:
+    """Where the lock cannot be asked, a key may not put a second worker beside one that may be at work.
+
+    Whoever has looked goes on by the command line, where the last news alone decides (jobs of a cluster move on so).
+
+    Raises:
+        ConfigError: Nobody here can tell whether the last worker lives.
+    """
+    if verdict.life is not Life.UNHEARD:
+        return
+    command, _ = go_on_command(run)
+    is_here = verdict.host in ("", platform.node())
+    look = "See whether its process lives" if is_here else f"Look on {verdict.host} first"
+    where = "" if is_here else f" on {verdict.host}"
+    raise ConfigError(
+        f"Whether {short_name(run.name)} still trains{where} cannot be seen from here",
+        hint=f"{look}. If it has ended: {shlex.join(command)}",
+    )
 
 
 def prepare(

@@ -33,6 +33,7 @@ _ENDS = {
     Life.STOPPED: Status("■", "stopped", "plain"),
     Life.FAILED: Status("✗", "failed", "error"),
     Life.CRASHED: Status("✗", "crashed", "error"),
+    Life.UNHEARD: Status("◌", "silent", "warning"),
 }
 GONE = Status("✗", "folder is gone", "error")
 DRAFT = Status("○", "draft", "plain")

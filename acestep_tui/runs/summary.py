@@ -271,8 +271,10 @@ def _needs(
         error = (state.ended.error or "it failed").splitlines()[0].rstrip(".")
         hint = " ".join(state.ended.hint.split())
         return f"{error[:1].lower()}{error[1:]}", f"{hint[:1].upper()}{hint[1:]}"
-    if shown.word == "silent" and state.last_t is not None:
-        return f"no news for {fmt.duration(now - state.last_t)}", "↵ shows what is known"
+    if shown.word == "silent":
+        news = f"no news for {fmt.duration(now - state.last_t)}" if state.last_t is not None else "no news"
+        where = "" if read_worker(run).is_here or not verdict.host else f" on {verdict.host}"
+        return f"{news}{where}", "↵ shows what is known"
     return "", ""
 
 

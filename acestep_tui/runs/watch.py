@@ -204,8 +204,8 @@ class RunWatcher:
 
     def _judge(self, update: Update) -> None:
         verdict = judge(self.run, RunState(last_t=self._last_t, ended=self._ended), now=update.t)
-        if verdict.life is Life.NEW and launch.exit_code_of(self.run) is not None:
-            verdict = replace(verdict, life=Life.CRASHED)  # our own child died before its first word
+        if verdict.life in (Life.NEW, Life.UNHEARD) and launch.exit_code_of(self.run) is not None:
+            verdict = replace(verdict, life=Life.CRASHED)  # our own child: how it ended is known without any lock
         self._verdict = update.verdict = verdict
         update.worker = read_worker(self.run)
 
@@ -215,7 +215,7 @@ class RunWatcher:
         if verdict is None or (self._facts is not None and self._facts.is_gone):
             return
         silent_s = 0.0 if self._last_t is None else update.t - self._last_t
-        if verdict.life is Life.CRASHED:
+        if verdict.life in (Life.CRASHED, Life.UNHEARD):
             self._silent = None
             if self._crash is None:
                 self._crash = examine_crash(self.run, state)

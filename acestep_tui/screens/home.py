@@ -20,7 +20,7 @@ from acestep_tui.doctor import Check
 from acestep_tui.paths import absolute, state_dir
 from acestep_tui.runs.summary import RunList, RunSummary
 from acestep_tui.screens.home_page import WIDE_SCREEN, HomeFacts, needing_run, page
-from acestep_tui.screens.run_actions import RunActions, can_resume, num_training
+from acestep_tui.screens.run_actions import RunActions, can_resume, is_unheard, num_training
 from acestep_tui.widgets.page import Page
 from acestep_tui.widgets.paint import ACCENT, MUTED, join
 from acestep_tui.widgets.rows import Rows
@@ -226,6 +226,8 @@ class HomeScreen(RunActions):
         if command.name == "choose" and self.facts.is_first:
             return "Choose"
         if command.name == "pick(1)" and not self.facts.is_first:
+            return ""
+        if command.name == "resume" and is_unheard(self._resumable()):
             return ""
         return command.word
 

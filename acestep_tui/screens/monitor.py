@@ -17,7 +17,7 @@ from acestep_tui.panels.banner import Banner
 from acestep_tui.panels.header import Ticker, header_right, passed, state_word, tiny_line
 from acestep_tui.panels.layout import WIDE_COLUMNS
 from acestep_tui.panels.progress import TopStrip
-from acestep_tui.panels.view import view_of
+from acestep_tui.panels.view import View, view_of
 from acestep_tui.runs.commands import News
 from acestep_tui.screens.monitor_footer import monitor_word
 from acestep_tui.screens.monitor_stage import Stage
@@ -108,8 +108,12 @@ class MonitorScreen(Stage):
         if not view_of(self.state).has_ended:
             self.house.toast("info", f"{what}; training went on.", "Nothing was lost.")
         elif self.state.last_t is not None and last_seen_t is not None and self.state.last_t > last_seen_t:
+            since = passed(now - self.state.last_t)
             word = state_word(self.state, now)[1]
-            self.house.toast("info", f"{what}.", f"It {word} {passed(now - self.state.last_t)} ago.")
+            is_unheard = self.view is View.UNHEARD
+            self.house.toast(
+                "info", f"{what}.", f"Its last news is {since} old." if is_unheard else f"It {word} {since} ago."
+            )
 
     def _tell(self, news: News) -> None:
         lines = [news.title, news.detail] if news.detail else [news.title]

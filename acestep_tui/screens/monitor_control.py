@@ -204,7 +204,8 @@ class RunControl(HouseScreen):
         where = f" at step {fmt.count(safe)}" if safe else ""
         self.is_starting = True
         self.refresh_bindings()
-        self.house.toast("info", f"Going on{where} …")
+        if self.view is not View.UNHEARD:  # then starting only says why it cannot go on from here
+            self.house.toast("info", f"Going on{where} …")
         self._start(num_steps)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")
@@ -322,8 +323,9 @@ class RunControl(HouseScreen):
             where = f" Your LoRA: {shown(path)}" if path is not None else ""
             return [f"{self.run.name} is finished.{where}", f"Look again:  {back}"]
         steps = fmt.part_of(self.state.step_now, self.state.steps_total)
-        word = {View.STOPPED: "stopped", View.FAILED: "failed"}.get(self.view, "crashed")
-        return [f"{self.run.name} {word} at step {steps}.", f"Look again, and r goes on:  {back}"]
+        if self.view is View.UNHEARD:
+            return [f"{self.run.name} is silent since step {steps}.", f"Look again:  {back}"]
+        return [f"{self.run.name} {self.view.value} at step {steps}.", f"Look again, and r goes on:  {back}"]
 
     # -- the palette --
 

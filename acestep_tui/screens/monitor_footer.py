@@ -19,6 +19,8 @@ def monitor_word(command: Command, state: RunState, *, is_wide: bool) -> str:
         "panel(5)": "Listen" if view is View.FINISHED or view.is_broken else "",
         "panel(7)": "Log" if view.is_broken else "",
     }
+    if name == "resume" and view is View.UNHEARD:
+        return ""  # it would only be refused; the page says what to do
     if name in ("compare", "new_run"):
         return command.word if view in (View.FINISHED, View.STOPPED) else ""
     return words.get(name, command.word)

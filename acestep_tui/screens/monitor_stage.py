@@ -29,7 +29,8 @@ from acestep_tui.widgets.cells import Cells
 from engine.contract.run_dir import RunDir
 
 _MAIN_PAGES = {
-    View.PREPARING: "prepare", View.FINISHED: "result", View.FAILED: "trouble", View.CRASHED: "trouble",
+    View.PREPARING: "prepare", View.FINISHED: "result",
+    View.FAILED: "trouble", View.CRASHED: "trouble", View.UNHEARD: "trouble",
 }  # fmt: skip
 
 

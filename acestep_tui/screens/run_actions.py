@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from acestep_tui.runs.start import StartedRun
     from acestep_tui.wizard.draft import Draft
 
-_CAN_GO_ON = (Life.STOPPED, Life.FAILED, Life.CRASHED)
+# A run that is only not heard of is asked about too: starting it says why it cannot go on from here.
+_CAN_GO_ON = (Life.STOPPED, Life.FAILED, Life.CRASHED, Life.UNHEARD)
 
 
 def shown_name(run: RunSummary) -> str:
@@ -41,6 +42,11 @@ def style_of(run: RunSummary) -> str:
 def can_resume(run: RunSummary) -> bool:
     """Whether it has ended before its end and may be started again from here."""
     return run.life in _CAN_GO_ON and not run.is_readonly
+
+
+def is_unheard(run: RunSummary | None) -> bool:
+    """Whether nobody here can tell if its worker lives: `r` then only says why it cannot go on from here."""
+    return run is not None and run.life is Life.UNHEARD
 
 
 def num_training(runs: Sequence[RunSummary]) -> int:
@@ -99,7 +105,8 @@ class RunActions(HouseScreen):
             return start_again(folder)
 
         where = f" at step {run.saves[-1]:,}" if run.saves else ""
-        self._begin(start, f"Going on with {shown_name(run)}{where} …")
+        words = f"Going on with {shown_name(run)}{where} …"
+        self._begin(start, "" if is_unheard(run) else words)
 
     def start_demo(self) -> None:
         """Train the demo, or watch it where it already trains."""
@@ -118,7 +125,8 @@ class RunActions(HouseScreen):
             return
         self.is_beginning = True
         self.refresh_bindings()
-        self.house.toast("info", words)
+        if words:
+            self.house.toast("info", words)
         self._begin_in_thread(start)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")

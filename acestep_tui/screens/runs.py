@@ -14,12 +14,12 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from acestep_tui.commands import bindings
+from acestep_tui.commands import Command, bindings
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.summary import RunList, RunSummary
 from acestep_tui.runs.watch import RunWatcher, Update
 from acestep_tui.screens import runs_page as lines_of
-from acestep_tui.screens.run_actions import can_resume, num_training, summary_of_draft
+from acestep_tui.screens.run_actions import can_resume, is_unheard, num_training, summary_of_draft
 from acestep_tui.screens.runs_doing import RunDoing
 from acestep_tui.screens.runs_layout import SIDE_FROM, left_width, placed
 from acestep_tui.widgets.cells import Cells
@@ -345,6 +345,10 @@ class RunsScreen(RunDoing):
             run = self.selected if self.is_mounted else None
             return run is not None and self._may(action, run)
         return super().check_action(action, parameters)
+
+    def footer_word(self, command: Command) -> str:
+        """What would only be refused is not offered; the key says why."""
+        return "" if command.name == "resume" and is_unheard(self.selected) else command.word
 
     def _may(self, action: str, run: RunSummary) -> bool:
         if action == "compare":

@@ -18,7 +18,7 @@ from acestep_tui.runs.summary import RunSummary
 from acestep_tui.screens.dialog import Choice, Dialog
 from acestep_tui.screens.export_dialog import show_export
 from acestep_tui.screens.monitor_stop import stop_question
-from acestep_tui.screens.run_actions import RunActions, shown_name
+from acestep_tui.screens.run_actions import RunActions, is_unheard, shown_name
 from engine.contract.errors import UserError
 from engine.contract.run_dir import RunDir
 
@@ -131,6 +131,9 @@ class RunDoing(RunActions):
         """Ask."""
         name, folder = shown_name(message.run), RunDir(message.run.path)
         words = [message.cost.sentence(), "The LoRA you exported elsewhere stays."]
+        if is_unheard(message.run):
+            where = f" on {message.run.host}" if message.run.host else ""
+            words.insert(0, f"Whether it still trains{where} cannot be seen from here.")
         choices = [Choice("escape", "Keep it"), Choice("enter", "Delete")]
 
         def answered(answer: str | None) -> None:

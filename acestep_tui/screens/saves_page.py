@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.worker import get_current_worker
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
@@ -185,6 +185,12 @@ class SavesPage(TellsFailures, Page):
         check = check_save_point(folder, should_stop=lambda: worker.is_cancelled)
         if not worker.is_cancelled:
             self.post_message(self.Verified(check))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What nobody expected is told by `TellsFailures`; nothing is being verified any more."""
+        if event.state is WorkerState.ERROR and event.worker.group == "verify":
+            self._verifying = None
+            self._redraw()
 
     def on_saves_page_verified(self, message: Verified) -> None:
         """Say what came of it."""

@@ -146,6 +146,19 @@ async def test_runs_open_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert screen.is_beginning is False
 
 
+async def test_r_refuses_where_the_worker_may_live_elsewhere(tmp_path: Path) -> None:
+    recorded.recorded_run(tmp_path / "home", "finished", until=recorded.step(30), host="node17")
+    app = house_app(tmp_path)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await opened(app, pilot)
+        await until(pilot, lambda: "◌ silent" in shown(app))
+        assert "on node17; ↵ shows what is known." in shown(app)
+        assert "Resume" not in screen_text(app)[-1]
+        await pilot.press("r")
+        await until(pilot, lambda: "Look on node17 first." in shown(app))
+        assert app.screen is screen
+
+
 async def test_the_sentence_follows_the_cursor(tmp_path: Path) -> None:
     app = house_app(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:

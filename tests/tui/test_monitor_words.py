@@ -15,7 +15,15 @@ from acestep_tui.panels.prepare_page import prepare_lines
 from acestep_tui.panels.progress import TopStrip, bar_share, phase_row, strip_lines
 from acestep_tui.panels.result_page import proof_lines, result_lines, taken_words, use_lines
 from acestep_tui.panels.stats import lost_words, num_songs_ready, stats
-from acestep_tui.panels.trouble_page import advice, evidence_lines, happened, memory_lines, safe_words
+from acestep_tui.panels.trouble_page import (
+    advice,
+    evidence_lines,
+    happened,
+    memory_lines,
+    report,
+    safe_words,
+    trouble_lines,
+)
 from acestep_tui.panels.view import View, safe_step, view_of
 from acestep_tui.runs.facts import CheckpointCheck, CrashFacts, FolderFacts, SilentFacts, WorkerFacts
 from acestep_tui.runs.liveness import Life, Verdict
@@ -328,17 +336,23 @@ def test_only_what_is_known_of_a_crash_is_said():
 
 def test_silence_alone_is_not_told_as_an_end():
     state = crashed()
-    state.verdict = Verdict(Life.CRASHED, last_t=NOW, host="node17", by_lock=False)
+    state.verdict = Verdict(Life.UNHEARD, last_t=NOW, host="node17", by_lock=False)
     state.worker = WorkerFacts(host="node17", is_here=False)
     state.last_t = NOW - 240
     assert happened(state, NOW) == [
         "No news for 4 min; whether it still trains cannot be seen from here.",
         "It was started on node17.",
     ]
-    assert advice(state).startswith("see on node17 that it has ended, then press r: it goes on at ")
+    assert advice(state).startswith("look on node17 whether it trains; if it has ended, press r there: it goes on at ")
+    assert trouble_lines(state, 80, NOW)[0].plain.startswith("◌ No news for 4 min")
+    assert report(state, NOW).splitlines()[0].endswith(": silent at step 1,240 of 2,000")
+    assert view_of(state) is View.UNHEARD
     state.worker = WorkerFacts(host="node17", is_here=True)
     assert happened(state, NOW)[1] == "This disk does not tell whether its process lives."
-    assert advice(state).startswith("see that it has ended, then press r")
+    assert advice(state).startswith("see that its process has ended, then type acestep-tui --run ")
+    state.worker = WorkerFacts(pid=48213, host="node17", is_here=True)
+    assert advice(state).startswith("see that process 48213 has ended, then type acestep-tui --run ")
+    state.verdict = Verdict(Life.CRASHED, last_t=NOW, host="node17", by_lock=False)
     state.crash = CrashFacts(died_t=NOW, exit_code=1)
     assert "ended by itself with code 1" in happened(state, NOW)[0], "a code that was left is a fact"
 

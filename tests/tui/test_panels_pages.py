@@ -310,6 +310,23 @@ async def test_v_verifies_and_names_what_is_damaged(tmp_path, folder):
         assert "✗ Step 750 is damaged: weights.bin: does not match its checksum." in text
 
 
+async def test_a_verification_that_breaks_off_is_over(tmp_path, folder, monkeypatch):
+    reached = threading.Event()
+
+    def broken(folder, **_):
+        reached.wait(10)
+        raise KeyError("files")
+
+    monkeypatch.setattr(saves_page, "check_save_point", broken)
+    app, _ = saves_app(tmp_path, folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "❯✓   1,000" in on_screen(app))
+        await pilot.press("v")
+        await until(pilot, lambda: "verifying" in on_screen(app))
+        reached.set()
+        await until(pilot, lambda: "verifying" not in on_screen(app))
+
+
 async def test_space_keeps_for_ever_and_sets_free(tmp_path, folder):
     app, _ = saves_app(tmp_path, folder)
     async with app.run_test(size=(80, 24)) as pilot:

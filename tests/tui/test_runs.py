@@ -445,6 +445,32 @@ async def test_another_computer_and_a_folder_of_somebody_else(
         assert screen.check_action("resume", ()) is False
 
 
+async def test_r_never_starts_a_second_worker_beside_one_elsewhere(tmp_path: Path, home: Path) -> None:
+    recorded.recorded_run(home, "finished", until=recorded.step(30), host="node17")
+    app = house_app(tmp_path)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await opened(app, pilot)
+        assert "◌ silent" in shown(app)
+        assert "on node17; ↵ shows what is known." in shown(app)
+        assert "Resume" not in screen_text(app)[-1]
+        await pilot.press("r")
+        await until(pilot, lambda: "Look on node17 first." in shown(app))
+        assert "Going on" not in shown(app)
+        await until(pilot, lambda: not screen.is_beginning)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+        assert "Whether it still trains on node17 cannot be seen" in shown(app)
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: "whether it still trains cannot be seen from here" in shown(app))
+        assert "◌ silent" in screen_text(app)[0]
+        assert "crashed" not in shown(app)
+        assert "Resume" not in screen_text(app)[-1]
+        app.clear_notifications()
+        await pilot.press("r")
+        await until(pilot, lambda: "It does not go on." in shown(app))
+        assert "Look on node17 first." in shown(app)
+
+
 async def test_damage_is_shown_and_damages_nothing_else(tmp_path: Path, three: dict[str, RunDir]) -> None:
     unreadable, torn = three["failed"], three["crashed"]
     unreadable.events_jsonl.unlink()

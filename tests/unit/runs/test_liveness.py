@@ -68,7 +68,8 @@ def test_another_host_is_judged_by_its_last_news_alone(run: RunDir) -> None:
     with run.lock.open("ab") as held:  # a lock here says nothing about a worker there
         fcntl.flock(held, fcntl.LOCK_EX)
         verdict = judge(run, silent_for(240), now=1000.0)
-    assert verdict.life is Life.CRASHED
+    assert verdict.life is Life.UNHEARD
+    assert not verdict.is_running
     assert verdict.note == "last news 4 min ago on node17"
     assert judge(run, silent_for(SILENT_LIMIT_S - 1), now=1000.0).life is Life.RUNNING
 
@@ -76,7 +77,18 @@ def test_another_host_is_judged_by_its_last_news_alone(run: RunDir) -> None:
 def test_file_system_without_locks_is_judged_by_its_last_news(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "is_locked", lambda path: None)
     assert judge(run, silent_for(5), now=1000.0).life is Life.RUNNING
-    assert judge(run, silent_for(SILENT_LIMIT_S + 1), now=1000.0).life is Life.CRASHED
+    assert judge(run, silent_for(SILENT_LIMIT_S + 1), now=1000.0).life is Life.UNHEARD
+
+
+def test_no_worker_lives_through_a_restart_of_its_computer(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "is_locked", lambda path: None)
+    monkeypatch.setattr(liveness, "boot_id", lambda: "this boot")
+    run.worker_json.write_text(json.dumps({"host": platform.node(), "boot_id": "another boot"}))
+    assert judge(run, silent_for(5), now=1000.0).life is Life.CRASHED
+    run.worker_json.write_text(json.dumps({"host": platform.node(), "boot_id": "this boot"}))
+    assert judge(run, silent_for(5000), now=1000.0).life is Life.UNHEARD
+    run.worker_json.write_text(json.dumps({"host": "node17", "boot_id": "another boot"}))
+    assert judge(run, silent_for(5000), now=1000.0).life is Life.UNHEARD
 
 
 def test_flock_failing_is_told_apart_from_flock_held(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:

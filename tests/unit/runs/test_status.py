@@ -27,6 +27,7 @@ RUNNING = Verdict(Life.RUNNING, silent_s=1.0)
         (RunState(), Verdict(Life.STOPPED), ("■", "stopped")),
         (RunState(), Verdict(Life.FAILED), ("✗", "failed")),
         (RunState(), Verdict(Life.CRASHED), ("✗", "crashed")),
+        (RunState(), Verdict(Life.UNHEARD), ("◌", "silent")),
         (RunState(), Verdict(Life.NEW), ("○", "new")),
         (RunState(folder_facts=FolderFacts(is_gone=True)), RUNNING, ("✗", "folder is gone")),
     ],
