@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soundfile
 from acestep_tui.runs.facts import CheckpointFact, FolderFacts
 from acestep_tui.runs.inspect import look_at_folder
 from acestep_tui.runs.liveness import Life, Verdict
+from acestep_tui.screens import saves_page
 from acestep_tui.screens.dialog import Dialog
 from acestep_tui.screens.log_page import LogPage
 from acestep_tui.screens.samples_page import SamplesPage

@@ -377,6 +377,35 @@ async def test_another_path_stops_the_scan_before(tmp_path, made_up_songs, monke
         assert step.draft.source.endswith("x")
 
 
+async def test_a_scan_that_breaks_off_waits_for_nothing_and_can_be_tried_again(tmp_path, made_up_songs, monkeypatch):
+    def broken(config, *, on_news, **_):
+        on_news(SongScan(rows=SCAN.rows[:3], num_done=3, num_total=24))
+        raise KeyError("samplerate")
+
+    quick, read = dataset.scan_songs, dataset.read_source
+    monkeypatch.setattr(dataset, "scan_songs", broken)
+    app = wizard_app(tmp_path, songs_draft())
+    async with app.run_test(size=(80, 24)) as pilot:
+        step = await step_of(pilot, app)
+        await until(pilot, lambda: "✗ These songs could not be looked at" in said(app))
+        assert not step.facts.is_scanning and "scanning" not in said(app)
+        assert step.problems() == ["These songs could not be looked at"]
+        monkeypatch.setattr(dataset, "scan_songs", quick)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "24 songs" in said(app) and step.problems() == [])
+
+        def unreadable(text, cwd):
+            raise RecursionError("deep")
+
+        monkeypatch.setattr(dataset, "read_source", unreadable)
+        step.query_one(FolderField).focus()
+        await pilot.press("x")
+        await until(pilot, lambda: "✗ These songs could not be looked at" in said(app))
+        monkeypatch.setattr(dataset, "read_source", read)
+        await pilot.press("y")
+        await until(pilot, lambda: "24 songs" in said(app))
+
+
 # -- many songs, and what is kept --
 
 

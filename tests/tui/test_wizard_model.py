@@ -219,6 +219,15 @@ async def test_a_download_that_cannot_start_says_why(tmp_path):
         Desk.failure = OSError(12, "Cannot allocate memory")
         await pilot.press("enter")
         await until(pilot, lambda: "Cannot allocate memory" in told(app))
+        # What nobody expected leaves the page free for another try as well.
+        Desk.failure = KeyError("prefix")
+        await until(pilot, lambda: "▸ Download 8.2 GB" in page(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "prefix" in told(app))
+        Desk.failure = None
+        await until(pilot, lambda: "▸ Download 8.2 GB" in page(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(Desk.asked))
 
 
 async def test_the_palette_begins_and_stops_it(tmp_path):
@@ -334,7 +343,7 @@ async def test_start_waits_for_the_download_and_not_for_one_that_failed(tmp_path
         screen = await opened(pilot, app)
         await until(pilot, lambda: screen.facts.is_downloading)
         started: list[bool] = []
-        screen.step._start = lambda: started.append(True)
+        screen.step._start = lambda *_: started.append(True)
         await pilot.press("ctrl+n")
         await until(pilot, lambda: "◐ Waiting" in page(app))
         Desk.seen = Seen("failed", progress(), "the hub cannot be reached", "Check the network.")

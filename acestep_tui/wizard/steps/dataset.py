@@ -11,7 +11,7 @@ from textual import work
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.worker import get_current_worker
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from acestep_tui.commands import Command
 from acestep_tui.paths import absolute
@@ -28,13 +28,14 @@ from acestep_tui.wizard.songs_page import row_line
 from acestep_tui.wizard.source import Source, missing_folder, read_source, typable
 from acestep_tui.wizard.steps.base import Fact, Step
 from acestep_tui.wizard.steps.song_table import ColumnNames, CountsLine, FolderField, Messages, PlaceLine, SongRows
-from engine.contract.errors import UserError
+from engine.contract.errors import DataError, UserError
 from engine.contract.fields_base import WizardStep
 from engine.dataset.report import Problem
 
 if TYPE_CHECKING:
     from acestep_tui.screens.song import SongScreen
 
+_BROKEN_OFF = DataError("These songs could not be looked at", hint="^r looks again, or choose another folder.")
 # A path is looked at when the typing pauses, so that half a path is never scanned.
 _PAUSE_S = 0.3
 
@@ -161,13 +162,16 @@ class DatasetStep(Step):
         def stopped() -> bool:
             return worker.is_cancelled
 
+        def tell_scan(scan: SongScan) -> None:
+            self.post_message(self.Scanned(key, scan))
+
         gone = missing_folder(config.instance_data_dir)
         if gone is not None:
-            self._tell(key, SongScan(is_done=True, error=gone))
+            tell_scan(SongScan(is_done=True, error=gone))
             return
         try:
-            found = scan_songs(config, cwd=Path.cwd(), on_news=lambda scan: self._tell(key, scan), should_stop=stopped)
-            self._tell(key, found)
+            found = scan_songs(config, cwd=Path.cwd(), on_news=tell_scan, should_stop=stopped)
+            tell_scan(found)
 
             def tell(languages: dict[SongKey, str]) -> None:
                 self.post_message(self.LanguagesFound(key, languages))
@@ -179,8 +183,11 @@ class DatasetStep(Step):
         if not stopped():
             self.post_message(self.DuplicatesFound(key, duplicates))
 
-    def _tell(self, key: tuple[Any, ...], scan: SongScan) -> None:
-        self.post_message(self.Scanned(key, scan))
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What nobody expected is told by `TellsFailures`; nothing more will come of that look at the songs."""
+        group = event.worker.group if event.state is WorkerState.ERROR else ""
+        if group == "source" or (group == "scan" and self.facts.is_scanning):
+            self._take(SongScan(is_done=True, error=_BROKEN_OFF))
 
     def on_dataset_step_scanned(self, message: Scanned) -> None:
         """More rows."""
@@ -257,8 +264,8 @@ class DatasetStep(Step):
         rows = self.query_one(SongRows)
         place = next((index for index, one in enumerate(self.shown) if song_key(one) == self._kept), rows.cursor)
         rows.set_rows(len(self.shown), cursor=place)
-        for line in (self.query_one(CountsLine), self.query_one(ColumnNames), self.query_one(PlaceLine)):
-            line.redraw()
+        for kind in (CountsLine, ColumnNames, PlaceLine):
+            self.query_one(kind).redraw()
         self.query_one(Messages).show()
         if self._song_screen is not None:
             self._song_screen.songs_changed()

@@ -12,6 +12,7 @@ from textual import work
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
+from textual.worker import Worker, WorkerState
 
 from acestep_tui.commands import Command
 from acestep_tui.paths import shown
@@ -196,6 +197,13 @@ class ModelStep(Step):
         except OSError as error:
             problem = f"The download cannot be started: {error.strerror or error}."
         self.post_message(self.Watched(task, _seen(task), problem))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What nobody expected is told by `TellsFailures`; here, one can ask again."""
+        if event.state is WorkerState.ERROR and event.worker.group == "begin":
+            self._asked = ""
+            self.shown = replace(self.shown, is_asked=False)
+            self._show()
 
     # -- what is shown --
 
