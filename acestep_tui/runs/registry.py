@@ -1,4 +1,4 @@
-"""The runs this user has started, remembered in the XDG state folder so that `runs` and `attach NAME` find them.
+"""The runs this user has: those started, remembered in the XDG state folder, and all that lie in the runs folder.
 
 One small file a run: two front ends that start at the same moment never overwrite each other's entry.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import stat
 import time
 from pathlib import Path
 
 from acestep_tui.paths import absolute, shown, state_dir
+from acestep_tui.settings import load_settings
 from engine.contract.errors import ConfigError, UserError
 from engine.contract.files import write_atomic, write_json
 from engine.contract.run_dir import RunDir, short_name
@@ -62,7 +65,22 @@ def _seen_path(run: RunDir) -> Path:
 
 
 def known_runs() -> list[RunDir]:
-    """All remembered runs whose folder is still there, the last started first."""
+    """All runs whose folder is there: those remembered, the last started first, then what else lies in the runs folder.
+
+    One look into that folder, but on a slow disk that takes its time: for threads and commands, not for a screen's own.
+    """
+    runs: dict[tuple[int, int], RunDir] = {}
+    for run in [*_remembered(), *_lying_about()]:
+        with contextlib.suppress(OSError):
+            found = run.path.stat()
+            # By what it is, not by its path: a link leads to the same folder.
+            if stat.S_ISDIR(found.st_mode):
+                runs.setdefault((found.st_dev, found.st_ino), run)
+    return list(runs.values())
+
+
+def _remembered() -> list[RunDir]:
+    """What was started here, the last one first; some may be gone."""
     found: list[tuple[float, RunDir]] = []
     folder = state_dir() / "runs"
     for entry in sorted(folder.glob("*.json")) if folder.is_dir() else ():
@@ -71,9 +89,31 @@ def known_runs() -> list[RunDir]:
             path, started = Path(data["path"]), float(data["started"])
         except (OSError, ValueError, KeyError, TypeError):
             continue  # an entry written by hand or by another version; the run itself is untouched
-        if path.is_dir():
-            found.append((started, RunDir(path)))
+        found.append((started, RunDir(path)))
     return [run for _, run in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def _lying_about() -> list[RunDir]:
+    """Run folders directly in the runs folder (copied ones, those of another computer), the last written first."""
+    found: list[tuple[float, RunDir]] = []
+    with contextlib.suppress(OSError), os.scandir(absolute(load_settings()["runs_folder"])) as entries:
+        for entry in entries:
+            written_t = _written(RunDir(Path(entry.path)))
+            if written_t is not None:
+                found.append((written_t, RunDir(Path(entry.path))))
+    return [run for _, run in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def _written(run: RunDir) -> float | None:
+    """When a run last said something; None for what is no run. One that may not be looked into counts as a run."""
+    for path in (run.events_jsonl, run.origins_json):
+        try:
+            return path.stat().st_mtime
+        except PermissionError:
+            return 0.0  # the list says of it that it cannot be read
+        except OSError:
+            continue
+    return None
 
 
 def find_run(wanted: str | None) -> RunDir:

@@ -201,7 +201,7 @@ class RunList:
     def _refreshed(self, run: RunDir) -> _Known:
         known = self._known.get(run.path)
         try:
-            num_bytes = run.events_jsonl.stat().st_size if run.events_jsonl.exists() else 0
+            num_bytes = _num_bytes(run.events_jsonl)
             if known is None or known.problem or num_bytes < known.tail.offset:
                 state, tail = read_end(run.events_jsonl)
                 known = self._known[run.path] = _Known(state, tail)
@@ -213,6 +213,18 @@ class RunList:
             known = self._known[run.path] = _Known(RunState(), EventTail(run.events_jsonl))
             known.problem = str(error.strerror or error)
         return known
+
+
+def _num_bytes(path: Path) -> int:
+    """Bytes of a file, 0 when there is none.
+
+    Raises:
+        OSError: It may not be looked at.
+    """
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def summarise(run: RunDir, now: float) -> RunSummary:

@@ -56,6 +56,7 @@ class Place:
             **{key: value for key, value in os.environ.items() if not key.startswith(("SIMPLETUNER", "CONFIG_PATH"))},
             "PYTHONPATH": str(ROOT),
             "XDG_STATE_HOME": str(self.state),
+            "HOME": str(self.state / "home"),
             "FAKE_WORKER": json.dumps(fake),
             "PYTHONUTF8": "1",
         }

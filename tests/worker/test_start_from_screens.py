@@ -24,6 +24,7 @@ WORKER = (sys.executable, str(FAKE_WORKER))
 @pytest.fixture(autouse=True)
 def environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(place.state))
+    monkeypatch.setenv("HOME", str(place.state / "home"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.chdir(place.cwd)
 

@@ -16,6 +16,7 @@ from engine.contract.fields import SETTINGS
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("SIMPLETUNER_ENVIRONMENT", "SIMPLETUNER_ENV", "ENV", "CONFIG_PATH"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

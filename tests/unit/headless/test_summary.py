@@ -17,6 +17,7 @@ AGAIN = ["acestep-tui", "--run", "presets/demo.json"]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     run = RunDir(tmp_path / "output" / "demo")
     run.path.mkdir(parents=True)
     return run

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from acestep_tui.runs import registry
+from acestep_tui.runs.summary import summarise
+from acestep_tui.settings import load_settings
 from engine.contract.errors import ConfigError
 from engine.contract.run_dir import RunDir
 
@@ -102,3 +105,59 @@ def test_when_a_run_was_last_looked_at(tmp_path: Path, state: Path) -> None:
     state.write_text("")
     registry.note_seen(run, 1.0)  # a full or foreign state folder costs the greeting, not the screen
     assert registry.last_seen(run) is None
+
+
+def copied(path: Path) -> RunDir:
+    """A run folder that nobody has remembered."""
+    path.mkdir(parents=True)
+    run = RunDir(path)
+    run.events_jsonl.write_text("", encoding="utf-8")
+    return run
+
+
+def test_run_folders_in_the_runs_folder_are_runs_too(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "acestep" / "runs"
+    mine = make_run(folder / "mine")
+    older, newer = copied(folder / "older"), copied(folder / "2026-11-22_1349_newer")
+    os.utime(older.events_jsonl, (1.0, 1.0))
+    (folder / "songs").mkdir()
+    (folder / "notes.txt").write_text("no run", encoding="utf-8")
+    assert registry.known_runs() == [mine, newer, older], "what was started here comes first"
+    assert registry.find_run("newer") == newer
+    assert registry.find_run(None) == mine
+    assert registry.handle(newer) == "newer"
+
+
+def test_the_runs_folder_is_the_one_of_the_settings(tmp_path: Path) -> None:
+    found = copied(tmp_path / "elsewhere" / "one")
+    assert registry.known_runs() == []
+    settings = load_settings()
+    settings.set("runs_folder", str(tmp_path / "elsewhere"))
+    assert registry.known_runs() == [found]
+    settings.set("runs_folder", str(tmp_path / "nowhere"))
+    assert registry.known_runs() == []
+
+
+def test_a_run_reached_by_a_link_is_one_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "big-disk" / "one")
+    (tmp_path / "home" / "acestep").mkdir(parents=True)
+    (tmp_path / "home" / "acestep" / "runs").symlink_to(tmp_path / "big-disk")
+    assert registry.known_runs() == [run]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(tmp_path / "home" / "acestep" / "runs" / "theirs")
+    real_stat = Path.stat
+
+    def refusing(path: Path, **more: bool) -> os.stat_result:
+        if path.parent == run.path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", refusing)
+    assert registry.known_runs() == [run]
+    summary = summarise(run, 0.0)
+    assert summary.status.word == "unreadable"
+    assert summary.good_to_know == "its folder cannot be read: permission denied."
