@@ -160,8 +160,11 @@ def write_speed_check(folder: Path) -> Check:
 
 def network_check() -> Check:
     """Whether the model hub answers; for a thread. Nothing is sent where the user wants to stay offline."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        return Check("ok", "Network", "not asked: HF_HUB_OFFLINE is set", "Models must be on this computer already.")
+    from acestep_tui.wizard.download import offline_variable
+
+    variable = offline_variable()
+    if variable:
+        return Check("ok", "Network", f"not asked: {variable} is set", "Models must be on this computer already.")
     import urllib.error  # 30 ms with its kin, in a thread
     import urllib.request
 

@@ -7,6 +7,7 @@ Everything here touches the disk: it belongs into a thread.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -80,6 +81,12 @@ class Seen:
         if progress is None or not progress.bytes_per_s:
             return None
         return max(progress.total_bytes - progress.done_bytes, 0) / progress.bytes_per_s
+
+
+def offline_variable() -> str:
+    """The variable that keeps the hub client from downloading, in the client's own order; empty while none does."""
+    name = next((one for one in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if os.environ.get(one)), "")
+    return name if name and os.environ[name].upper() in ("1", "ON", "YES", "TRUE") else ""
 
 
 def downloads_folder() -> Path:

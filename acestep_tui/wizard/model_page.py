@@ -50,11 +50,13 @@ class ModelFacts:
         status: What is here, with what the download says; None before it was looked at.
         seen: The download.
         is_asked: It was asked to start or to stop, and has not done so yet.
+        offline: The variable that forbids to download; empty while none does.
     """
 
     status: ModelStatus | None = None
     seen: Seen = field(default_factory=Seen)
     is_asked: bool = False
+    offline: str = ""
 
     @property
     def is_downloading(self) -> bool:
@@ -62,10 +64,18 @@ class ModelFacts:
         return self.seen.is_running and self.status is not None and not self.status.is_whole
 
     @property
+    def _is_to_come(self) -> bool:
+        return self.status is not None and self.status.kind == "hub" and not self.status.is_whole
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether there is something to download, and a variable forbids it."""
+        return self._is_to_come and not self.seen.is_running and bool(self.offline)
+
+    @property
     def can_download(self) -> bool:
         """Whether there is something to download that is not on its way."""
-        status = self.status
-        return status is not None and status.kind == "hub" and not status.is_whole and not self.seen.is_running
+        return self._is_to_come and not self.seen.is_running and not self.offline
 
     @property
     def needs_layout(self) -> bool:
@@ -73,7 +83,7 @@ class ModelFacts:
         status = self.status
         if status is None or status.is_ready:
             return False
-        return status.kind != "hub" or self.seen.state == "failed"
+        return status.kind != "hub" or self.seen.state == "failed" or self.is_cut_off
 
     @property
     def problem(self) -> str:
@@ -123,6 +133,8 @@ def heading(facts: ModelFacts) -> Part:
         sign, said = ("◐", ACCENT), f"downloading {here}" if facts.seen.progress is not None else "asking the hub"
     elif facts.problem:
         sign, said = ("✗", ERROR), "not whole" if status.kind == "folder" else "no model of that name"
+    elif facts.is_cut_off:
+        sign, said = ("▲", WARNING), f"offline, {here} here" if status.bytes else "offline, not on this computer"
     elif facts.seen.state == "failed":
         sign, said = ("✗", ERROR), "the download did not work"
     else:
@@ -231,6 +243,14 @@ def _messages(facts: ModelFacts, folder: Path) -> Sequence[Part]:
     if facts.is_downloading:
         warned = [join(("▲ ", WARNING), _sentence(seen.message))] if seen.message else []
         return (*warned, (_GOES_ON, MUTED))
+    return _idle_messages(facts)
+
+
+def _idle_messages(facts: ModelFacts) -> Sequence[Part]:
+    """Of a model that is neither here nor on its way."""
+    seen = facts.seen
+    if facts.is_cut_off:
+        return (join(("▲ ", WARNING), f"{facts.offline} is set here, so nothing is downloaded."), (_OFFLINE, MUTED))
     if seen.state == "failed":
         hint = seen.hint.replace(f": it holds {layout_words()}.", ": it holds the four folders above.")
         return (join(("✗ ", ERROR), _sentence(seen.message)), (hint, MUTED))
@@ -245,6 +265,10 @@ def _ready_words(status: ModelStatus, folder: Path) -> str:
 
 
 _NO_INTERNET = "No internet here? Put the folder on this machine yourself and type its path above."
+_OFFLINE = (
+    "Unset it and start acestep-tui again, or put a folder with the four folders above on this machine and type its "
+    "path above. You can go on meanwhile; Start needs the model."
+)
 _FOLDER = "A model's folder holds the four folders above with these files."
 _GOES_ON = (
     "You can go on: the download continues in the background, and picks up where it was if the connection drops. "

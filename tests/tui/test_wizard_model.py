@@ -62,6 +62,7 @@ class FakeTask:
 def desk(monkeypatch: pytest.MonkeyPatch) -> type[Desk]:
     """A model that is not here, and a download that nobody started; the songs' page is silent."""
     Desk.status, Desk.seen, Desk.asked, Desk.failure = missing(), Seen(), [], None
+    monkeypatch.delenv("HF_HUB_OFFLINE")  # nothing here asks a hub
 
     def status(name: str, revision: str | None = None, cache_dir: Path | None = None) -> ModelStatus:
         if name == DEMO_MODEL:
@@ -206,6 +207,34 @@ async def test_a_dropped_connection_and_one_that_is_given_up(tmp_path):
         assert screen.step.max_scroll_y == 0
         await pilot.press("ctrl+n")
         await until(pilot, lambda: screen.draft.step == "dataset")
+
+
+@pytest.mark.parametrize(("variable", "value"), [("HF_HUB_OFFLINE", "1"), ("TRANSFORMERS_OFFLINE", "yes")])
+async def test_offline_is_said_before_anything_is_pressed(tmp_path, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    app = wizard_app(tmp_path, at_model())
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await until(pilot, lambda: "▲ offline, not on this computer" in page(app))
+        shown = " ".join(page(app).split())
+        assert f"▲ {variable} is set here, so nothing is downloaded. Unset it and start acestep-tui again" in shown
+        assert "○ ace_step_transformer/ config.json, diffusion_pytorch_model.safetensors" in shown
+        assert "Download" not in shown and not screen.step.query_one(DownloadRow).display
+        assert screen.step.max_scroll_y == 0
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: screen.draft.step == "dataset")
+        assert Desk.asked == []
+        screen.go_to("review")
+        await until(pilot, lambda: "The model is not here yet: step 2 says how to bring it." in page(app))
+
+
+@pytest.mark.parametrize("value", ["", "0", "no"])
+async def test_a_variable_that_says_no_is_none(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    app = wizard_app(tmp_path, at_model())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "▸ Download 8.2 GB" in page(app))
 
 
 async def test_a_download_that_cannot_start_says_why(tmp_path):

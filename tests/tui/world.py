@@ -38,6 +38,7 @@ from acestep_tui.widgets import paint
 from acestep_tui.wizard import song_scan
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.draft_files import save_draft, snapshot
+from acestep_tui.wizard.steps import model as model_step
 from engine.contract.checkpoint_files import MANIFEST_FILE
 from engine.contract.run_dir import ADAPTER_FILE, RunDir, checkpoint_step
 from engine.demo.songs import write_demo_songs
@@ -99,6 +100,8 @@ class World:
             patch.setattr(module, "boot_id", lambda: "recorded")
         patch.setattr(kernel_log, "read_kernel_log", lambda *, since_t: [])
         patch.setattr(crash, "probe_disk", lambda run: (0.03, False))
+        # Nothing asks a hub here, and the pictures are of a computer that could.
+        patch.setattr(model_step, "offline_variable", lambda: "")
         stopped = SimpleNamespace(time=lambda: self.now, monotonic=time.monotonic)
         for module in (watch, crash):
             patch.setattr(module, "time", stopped)

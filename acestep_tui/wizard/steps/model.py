@@ -18,7 +18,7 @@ from acestep_tui.commands import Command
 from acestep_tui.paths import shown
 from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.frame import WIDE_COLUMNS
-from acestep_tui.wizard.download import FETCH_COMMAND, DownloadTask, Order, Seen, with_progress
+from acestep_tui.wizard.download import FETCH_COMMAND, DownloadTask, Order, Seen, offline_variable, with_progress
 from acestep_tui.wizard.model_page import ModelFacts, download_words, heading
 from acestep_tui.wizard.steps.base import Fact, Section, Step
 from acestep_tui.wizard.steps.model_parts import MODEL_KEY, DownloadRow, KeepField, ModelField, Parts, Words
@@ -145,7 +145,7 @@ class ModelStep(Step):
             return
         if (self._asked == "start") == seen.is_running:
             self._asked = ""
-        shown = ModelFacts(with_progress(self._status, seen), seen, bool(self._asked))
+        shown = ModelFacts(with_progress(self._status, seen), seen, bool(self._asked), offline_variable())
         if shown == self.shown and self.facts.model is shown.status:
             return
         self.shown = shown

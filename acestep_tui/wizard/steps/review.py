@@ -22,6 +22,7 @@ from acestep_tui.runs.start import StartedRun
 from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, columns, fit, join, text, wrap
+from acestep_tui.wizard.download import offline_variable
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.plan_pane import Planned, plan_rows, verdict
 from acestep_tui.wizard.review_text import Row, notes, review_rows, too_big_words
@@ -252,7 +253,8 @@ class ReviewStep(Step):
             return too_big
         model = self.facts.model
         if model is not None and not model.is_ready and not self.facts.is_downloading:
-            return "model", "The model is not here yet: step 2 downloads it."
+            cure = "step 2 says how to bring it" if offline_variable() else "step 2 downloads it"
+            return "model", f"The model is not here yet: {cure}."
         return None
 
     def footer_word(self, command: Command) -> str | None:
