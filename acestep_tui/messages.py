@@ -14,11 +14,13 @@ from acestep_tui.runs.watch import Update
 class RunLoaded(Message):
     """A run's events so far are folded; from now on its updates come one by one.
 
-    `last_seen_t` is when somebody last looked at it; None when that is not known.
+    `last_seen_t` is when somebody last looked at it; None when that is not known. `handle` is what one types in a shell
+    to mean this run.
     """
 
     state: RunState
     last_seen_t: float | None = None
+    handle: str = ""
 
 
 @dataclass

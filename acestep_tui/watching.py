@@ -62,12 +62,12 @@ class Watch:
     def read(self) -> None:
         """The thread: read everything once, then what is new, until `close`."""
         watcher = RunWatcher(self.run)
-        seen_t = registry.last_seen(self.run)
+        seen_t, handle = registry.last_seen(self.run), registry.handle(self.run)
         state = watcher.load(self._on_progress, lambda: self._is_over)
         if self._is_over:
             return
         self._taken.clear()
-        self._post(RunLoaded(state, seen_t))
+        self._post(RunLoaded(state, seen_t, handle))
         while self._wait():
             update = watcher.poll(state)
             if self._is_over:

@@ -12,7 +12,7 @@ from acestep_tui.paths import shown
 from acestep_tui.runs import registry
 from acestep_tui.runs.state import RunState
 from engine.contract.events import Proofs
-from engine.contract.run_dir import ADAPTER_FILE, RunDir
+from engine.contract.run_dir import ADAPTER_FILE, RunDir, short_name
 
 # Column of the values, after two blanks.
 LABEL_WIDTH = 16
@@ -55,15 +55,22 @@ def summary_lines(state: RunState, run: RunDir, ending: Ending, *, again: Sequen
     return _failed_lines(state, run, ending, again)
 
 
-def leaving_lines(state: RunState, run: RunDir) -> list[str]:
-    """What the shell shows when a viewer goes and the training stays."""
+def leaving_lines(state: RunState, run: RunDir, *, handle: str = "") -> list[str]:
+    """What the shell shows when a viewer goes and the training stays.
+
+    Args:
+        state: The run.
+        run: Its folder.
+        handle: What to type to mean it, where that is known already; else it is looked up on disk.
+    """
+    typed = shlex.quote(handle or registry.handle(run))
     left = state.step.eta_s if state.step is not None else None
     where = f", step {fmt.part_of(state.step_now, state.steps_total)}" if state.step is not None else ""
     when = f", about {fmt.duration(left)} left" if left is not None else ""
     return [
-        f"Training goes on: {run.name}{where}{when}.",
-        f"Come back from any terminal:  acestep-tui attach {_typed(run)}",
-        f"Stop it:  acestep-tui stop {_typed(run)}",
+        f"Training goes on: {short_name(run.name)}{where}{when}.",
+        f"Come back from any terminal:  acestep-tui attach {typed}",
+        f"Stop it:  acestep-tui stop {typed}",
     ]
 
 

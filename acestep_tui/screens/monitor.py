@@ -80,6 +80,7 @@ class MonitorScreen(Stage):
     def on_run_loaded(self, message: RunLoaded) -> None:
         """All that happened before."""
         self.state = message.state
+        self.handle = message.handle or self.handle
         self._welcome(message.last_seen_t)
         self.refresh_run()
         if self._watch is not None:

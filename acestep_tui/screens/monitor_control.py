@@ -68,6 +68,8 @@ class RunControl(HouseScreen):
         self.state = RunState()
         self.state.folder = run.path
         self.is_starting = False
+        # What to type to mean this run; looking for its namesakes is reading, so the watch does that.
+        self.handle = short_name(run.name)
 
     @property
     def is_loaded(self) -> bool:
@@ -101,7 +103,7 @@ class RunControl(HouseScreen):
             "stop": self._may_stop(),
             "resume": self._may_start() and self.view is not View.FINISHED,
             "train_longer": self._may_start() and self.view is View.FINISHED,
-            "export": self.view is View.FINISHED and result_path(self.state) is not None,
+            "export": self._may_export(),
             "compare": self.is_loaded and self.view.has_ended,
             "new_run": self.is_loaded and self.view.has_ended,
         }
@@ -119,6 +121,9 @@ class RunControl(HouseScreen):
     def _may_start(self) -> bool:
         has_ended = self.is_loaded and self.view.has_ended
         return has_ended and not self.is_readonly_now and not self.is_starting
+
+    def _may_export(self) -> bool:
+        return self.view is View.FINISHED and result_path(self.state) is not None and not self.state.is_gone
 
     def action_pause(self) -> None:
         """Pause, or go on."""
@@ -315,23 +320,25 @@ class RunControl(HouseScreen):
         """What the shell prints: that training goes on and how to come back, or how it ended."""
         from acestep_tui.headless.summary import leaving_lines
 
+        if self.state.is_gone:
+            return [f"The run folder is gone: {shown(self.run.path)}"]
         if not self.view.has_ended:
-            return leaving_lines(self.state, self.run)
-        back = shlex.join(["acestep-tui", "attach", registry.handle(self.run)])
+            return leaving_lines(self.state, self.run, handle=self.handle)
+        back = shlex.join(["acestep-tui", "attach", self.handle])
         if self.view is View.FINISHED:
             path = result_path(self.state)
             where = f" Your LoRA: {shown(path)}" if path is not None else ""
-            return [f"{self.run.name} is finished.{where}", f"Look again:  {back}"]
+            return [f"{self.shown_name} is finished.{where}", f"Look again:  {back}"]
         steps = fmt.part_of(self.state.step_now, self.state.steps_total)
         if self.view is View.UNHEARD:
-            return [f"{self.run.name} is silent since step {steps}.", f"Look again:  {back}"]
-        return [f"{self.run.name} {self.view.value} at step {steps}.", f"Look again, and r goes on:  {back}"]
+            return [f"{self.shown_name} is silent since step {steps}.", f"Look again:  {back}"]
+        return [f"{self.shown_name} {self.view.value} at step {steps}.", f"Look again, and r goes on:  {back}"]
 
     # -- the palette --
 
     def control_palette(self) -> Iterable[tuple[str, str, Callable[[], None]]]:
         """Sentences for what has no key."""
-        attach = shlex.join(["acestep-tui", "attach", self.run.name])
+        attach = shlex.join(["acestep-tui", "attach", self.handle])
         again = shlex.join(["acestep-tui", "--run", str(self.run.config_json)])
         folder = str(self.run.path)
         copies: list[tuple[str, str, str]] = [

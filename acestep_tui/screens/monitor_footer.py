@@ -16,7 +16,7 @@ def monitor_word(command: Command, state: RunState, *, is_wide: bool) -> str:
         return _word_by_room(name, view, is_wide=is_wide)
     words = {
         "pause": "Go on" if state.paused else "Pause",
-        "panel(5)": "Listen" if view is View.FINISHED or view.is_broken else "",
+        "panel(5)": "Listen" if (view is View.FINISHED or view.is_broken) and not state.is_gone else "",
         "panel(7)": "Log" if view.is_broken else "",
     }
     if name == "resume" and view is View.UNHEARD:

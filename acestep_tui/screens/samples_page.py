@@ -32,6 +32,9 @@ _SEEK_S = 5.0
 # Pictures that are kept: A, B and a few that were looked at before.
 _MAX_PICTURES = 12
 
+# Keys that do something with a clip's file.
+_NEED_FILES = ("play", "flip", "earlier", "later", "listen", "copy")
+
 
 class _Part(Lines):
     """One part of the page, drawn by it."""
@@ -361,7 +364,9 @@ class SamplesPage(PlayingPage):
         return Copied(str(samples.clip_path(self._known, clip)), "the path of the clip")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A clip can be asked for only while the run can make one."""
+        """A clip can be asked for only while the run can make one, and heard only while it is there."""
+        if action in _NEED_FILES and self.state is not None and self.state.is_gone:
+            return False
         if action == "sample" and self.is_mounted:
             return self.screen.check_action(action, parameters)
         return super().check_action(action, parameters)

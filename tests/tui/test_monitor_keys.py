@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from acestep_tui.runs import registry, start
 from acestep_tui.runs.facts import FolderFacts
 from acestep_tui.runs.liveness import Life, Verdict
+from acestep_tui.runs.watch import Update
 from acestep_tui.screens.dialog import Dialog
 from acestep_tui.screens.monitor import MonitorScreen
 from acestep_tui.screens.value_dialog import ValueDialog
@@ -21,7 +23,7 @@ from engine.contract.errors import ConfigError, DiskError
 from engine.contract.run_dir import RunDir
 from tests.tui import facts
 from tests.tui.harness import NOW, screen_text, until
-from tests.tui.monitor_app import loaded, monitor_app, tell
+from tests.tui.monitor_app import FakeWatcher, loaded, monitor_app, tell
 
 
 @pytest.fixture
@@ -332,6 +334,62 @@ async def test_leaving_a_run_that_has_ended_says_how(monkeypatch, tmp_path, fold
     path = "~/acestep/runs/2026-11-22_1349_night-ferry/export/night-ferry.safetensors"
     assert app.return_value[0] == first.format(path)
     assert app.return_value[1].endswith("acestep-tui attach night-ferry")
+
+
+async def test_what_to_type_is_looked_up_by_the_reading_thread(monkeypatch, tmp_path):
+    folder = tmp_path / "a" / "2026-11-22_1349_night-ferry"
+    namesake = tmp_path / "b" / "night-ferry"
+    for path in (folder, namesake):
+        path.mkdir(parents=True)
+        registry.remember(RunDir(path))
+    looked_in: list[str] = []
+    real = registry.known_runs
+
+    def known_runs() -> list[RunDir]:
+        looked_in.append(threading.current_thread().name)
+        return real()
+
+    monkeypatch.setattr(registry, "known_runs", known_runs)
+    app = monitor_app(monkeypatch, tmp_path, facts.training_course().state, NOW, folder=folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await loaded(pilot)
+        words = {sentence: value for sentence, value, _ in screen.palette()}
+        assert words["Copy attach command"] == f"acestep-tui attach {folder.name}", "the short name means the other one"
+        await pilot.press("q")
+        await until(pilot, lambda: app.return_value is not None)
+    assert app.return_value[0].startswith("Training goes on: night-ferry, step 1,240")
+    assert app.return_value[1:] == [
+        f"Come back from any terminal:  acestep-tui attach {folder.name}",
+        f"Stop it:  acestep-tui stop {folder.name}",
+    ]
+    assert looked_in
+    assert threading.main_thread().name not in looked_in
+
+
+async def test_nothing_is_offered_of_a_folder_that_is_gone(monkeypatch, tmp_path, folder):
+    course = facts.finished_course()
+    app = monitor_app(monkeypatch, tmp_path, course.state, NOW, folder=folder)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await loaded(pilot)
+        assert "e Export" in footer(app)
+        assert "5 Listen" in footer(app)
+        FakeWatcher.found.append(Update(t=NOW, folder_facts=FolderFacts(is_gone=True, is_writable=False)))
+        screen.look_now()
+        await until(pilot, lambda: screen.state.is_gone)
+        await pilot.pause()
+        assert "Export" not in footer(app)
+        assert "Listen" not in footer(app)
+        await pilot.press("e")
+        await pilot.pause()
+        assert not [words for words in toasts(app) if "xport" in words]
+        await pilot.press("5", "z")
+        await until(pilot, lambda: screen.page is not None)
+        await pilot.pause()
+        assert "Play" not in footer(app)
+        assert "Listen" not in footer(app)
+        await pilot.press("q")
+        await until(pilot, lambda: app.return_value is not None)
+    assert app.return_value[0].startswith("The run folder is gone: ")
 
 
 async def test_escape_goes_home(monkeypatch, tmp_path):
