@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import events
 from textual.message import Message
@@ -32,8 +33,13 @@ class Completion:
     names: tuple[str, ...] = ()
 
 
-def complete(typed: str, *, only_folders: bool = False) -> Completion:
-    """Look up what a path could go on with; nothing where the folder cannot be read. For a thread."""
+def complete(typed: str, *, endings: Sequence[str] = ("",)) -> Completion:
+    """Look up what a path could go on with; nothing where the folder cannot be read. For a thread.
+
+    Args:
+        typed: The path so far. Upper and lower case are one; where both are there, what is typed decides.
+        endings: Files that may follow, by the end of their name; none = folders alone.
+    """
     head, slash, begun = typed.rpartition("/")
     if typed in ("~", ".", ".."):
         return Completion(typed, f"{typed}/", (f"{typed}/",))
@@ -42,24 +48,36 @@ def complete(typed: str, *, only_folders: bool = False) -> Completion:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(begun) or (entry.name.startswith(".") and not begun):
+                name = entry.name.casefold()
+                if not name.startswith(begun.casefold()) or (name.startswith(".") and not begun):
                     continue
                 is_folder = entry.is_dir()
-                if is_folder or not only_folders:
+                if is_folder or name.endswith(tuple(endings)):
                     names.append(f"{entry.name}/" if is_folder else entry.name)
                 if len(names) >= _MOST_NAMES:
                     break
     except (OSError, ValueError):  # ValueError: what was pasted can be no name
         return Completion(typed, typed)
     names.sort(key=str.casefold)
-    shared = os.path.commonprefix(names) if names else begun  # noqa: RUF071 - letters, as a shell completes
-    return Completion(typed, f"{head}{slash}{shared}", tuple(names))
+    return Completion(typed, f"{head}{slash}{_longest(begun, names)}", tuple(names))
+
+
+def _longest(begun: str, names: Sequence[str]) -> str:
+    """What was begun, with what all candidates have in common; those of another case only where there are no others."""
+    fitting = [name for name in names if name.startswith(begun)]
+    if fitting:
+        return os.path.commonprefix(fitting)  # noqa: RUF071 - letters, as a shell completes
+    if len(names) == 1:
+        return names[0]
+    shared = os.path.commonprefix([name.casefold() for name in names])  # noqa: RUF071
+    return names[0][: len(shared)] if len(shared) > len(begun) else begun
 
 
 class PathField(TellsFailures, Field):
     """A field whose text is a path."""
 
-    only_folders = False
+    # Files that may be typed, by the end of their name; none = folders alone.
+    endings: ClassVar[tuple[str, ...]] = ("",)
 
     @dataclass
     class Looked(Message):
@@ -71,6 +89,10 @@ class PathField(TellsFailures, Field):
         """Nothing is looked up yet."""
         self._completion: Completion | None = None
         self._waits_for_tab = False
+
+    def is_found(self) -> bool:
+        """Whether what is typed is what was looked for, so that tab goes on although it could be completed."""
+        return False
 
     def put(self, value: str) -> None:
         """Type this text in place of the old one."""
@@ -102,12 +124,12 @@ class PathField(TellsFailures, Field):
             return
 
         def look() -> None:
-            self.post_message(self.Looked(complete(typed, only_folders=self.only_folders)))
+            self.post_message(self.Looked(complete(typed, endings=self.endings)))
 
         self.run_worker(look, thread=True, exclusive=True, exit_on_error=False, group="completion")
 
     def _may_complete(self) -> bool:
-        if not self.typed or self.typed.isspace():
+        if not self.typed or self.typed.isspace() or self.is_found():
             return False
         known = self._completion
         if known is None or known.typed != self.typed:

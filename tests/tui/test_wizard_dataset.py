@@ -250,6 +250,34 @@ async def test_a_typed_folder_is_scanned_and_becomes_the_drafts(tmp_path, album)
         assert step.problems() == []
 
 
+async def test_tab_goes_on_to_the_songs_where_nothing_is_left_to_complete(tmp_path, album):
+    app = wizard_app(tmp_path, empty_draft())
+    async with app.run_test(size=(80, 24)) as pilot:
+        step = await step_of(pilot, app)
+        field = step.query_one(FolderField)
+        await pilot.press(*"ALB")
+        await until(pilot, lambda: field._completion is not None and field._completion.typed == "ALB")
+        await pilot.press("tab")
+        await until(pilot, lambda: field.typed == "album/" and field._completion.typed == "album/")
+        # Songs are no continuation of a path.
+        assert field._completion.names == () and "a.wav  " not in screen_text(app)[4]
+        await pilot.press("tab")
+        await until(pilot, lambda: isinstance(app.focused, SongRows))
+        await until(pilot, lambda: len(screen_rows(app)) == 4)
+        await pilot.press("!")
+        assert field.typed == "album/" and screen_rows(app)[0].startswith("✗")
+    # A folder in the folder of songs does not take the tab either.
+    (album / "covers").mkdir()
+    app = wizard_app(tmp_path, empty_draft())
+    async with app.run_test(size=(80, 24)) as pilot:
+        step = await step_of(pilot, app)
+        field = step.query_one(FolderField)
+        field.put("album/")
+        await until(pilot, lambda: len(step.table.rows) == 4 and field._completion is not None)
+        await pilot.press("tab")
+        assert isinstance(app.focused, SongRows) and field.typed == "album/"
+
+
 async def test_the_picker_fills_the_field(tmp_path, album):
     app = wizard_app(tmp_path, empty_draft())
     async with app.run_test(size=(80, 24)) as pilot:

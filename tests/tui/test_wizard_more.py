@@ -135,7 +135,7 @@ def test_completing_a_path(tmp_path, monkeypatch):
     (tmp_path / ".hidden").mkdir()
     assert complete(f"{tmp_path}/so").longest == f"{tmp_path}/song"
     assert complete(f"{tmp_path}/so").names == ("song.txt", "songs/")
-    assert complete(f"{tmp_path}/so", only_folders=True).longest == f"{tmp_path}/songs/"
+    assert complete(f"{tmp_path}/so", endings=()).longest == f"{tmp_path}/songs/"
     assert complete(f"{tmp_path}/").names == ("song.txt", "songs/")
     assert complete(f"{tmp_path}/.h").longest == f"{tmp_path}/.hidden/"
     assert complete(f"{tmp_path}/none/x").longest == f"{tmp_path}/none/x"

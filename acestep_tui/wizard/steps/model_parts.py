@@ -31,7 +31,7 @@ _FRAME = Frame(run_width=48)
 class ModelField(PathField, SettingField):
     """A hub name, or a folder."""
 
-    only_folders = True
+    endings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, step: ModelStep) -> None:
         super().__init__(MODEL_KEY, step.draft, frame=_FRAME)
@@ -50,7 +50,7 @@ class ModelField(PathField, SettingField):
 class KeepField(PathField):
     """Where the hub client keeps what it downloads."""
 
-    only_folders = True
+    endings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, step: ModelStep) -> None:
         super().__init__("Keep it in", "text", frame=_FRAME, id="keep")

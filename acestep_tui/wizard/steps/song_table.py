@@ -25,7 +25,9 @@ _FRAME = Frame(label_width=7, run_width=45)
 
 
 class FolderField(PathField):
-    """Where the songs are."""
+    """Where the songs are: a folder, or a file that lists folders."""
+
+    endings: ClassVar[tuple[str, ...]] = (".json",)
 
     def __init__(self, step: DatasetStep) -> None:
         super().__init__("Folder", "text", frame=_FRAME, after=("or a hub data set name", MUTED), id="folder")
@@ -50,6 +52,10 @@ class FolderField(PathField):
 
     def restore(self) -> None:
         """There is nothing to bring back."""
+
+    def is_found(self) -> bool:
+        """Whether its songs are in the table: the next thing is to look at them."""
+        return bool(self._step.table.rows) and self.typed.strip() == self._step.draft.source
 
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """One row; a second one only while there is a choice of folders: the table wants the room."""

@@ -34,10 +34,16 @@ def test_what_is_typed_goes_on_as_typed(tmp_path, monkeypatch):
     for name in ("home/music", "Night Ferry", "nightly", ".hidden", "night-owl"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "night.json").touch()
-    assert complete("ni").names == ("night-owl/", "night.json", "nightly/")
+    assert complete("ni").names == ("Night Ferry/", "night-owl/", "night.json", "nightly/")
     assert complete("ni").longest == "night"
-    assert complete("ni", only_folders=True).names == ("night-owl/", "nightly/")
+    assert complete("ni", endings=()).names == ("Night Ferry/", "night-owl/", "nightly/")
     assert complete("~/m").longest == "~/music/"
     assert complete("nothing/x").names == ()
+    assert complete("NI").longest == "Night"
+    assert complete("NIGHT ").longest == "Night Ferry/"
+    assert complete("Ni").longest == "Night Ferry/"
+    assert complete("NIGHTX").longest == "NIGHTX"
+    assert complete("ni", endings=(".json",)).names == ("Night Ferry/", "night-owl/", "night.json", "nightly/")
+    assert complete("ni", endings=(".txt",)).names == ("Night Ferry/", "night-owl/", "nightly/")
     assert complete(".h").longest == ".hidden/"
     assert complete(f"{tmp_path}/night.").longest == f"{tmp_path}/night.json"
