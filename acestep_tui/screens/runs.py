@@ -193,6 +193,8 @@ class RunsScreen(RunDoing):
         self._put()
         for drawn in self.query(Drawn):
             drawn.redraw()
+        # What the table's new size leaves out is known once it has that size.
+        self.call_after_refresh(self.query_one("#under", Drawn).redraw)
         num = num_training(self.runs)
         right = join((f"● {num} training", ACCENT), "   ", (self.house.host, MUTED)) if num else ""
         self.show_header(("Runs", BOLD), right=right)
@@ -223,10 +225,12 @@ class RunsScreen(RunDoing):
         return lines_of.run_row(run, width, self.house.clock(), is_selected=is_selected, is_marked=is_marked)
 
     def _under(self, width: int, height: int) -> list[Content]:
-        del width, height
+        del height
         if not self.is_listed:
             return []
-        return [lines_of.under_line(len(self.marked), len(self.runs), len(self.shown_runs), self._wanted)]
+        rows, num_shown = self.query_one("#list", Rows), len(self.shown_runs)
+        seen = range(rows.top, min(rows.top + rows.size.height, num_shown))
+        return [lines_of.under_line(len(self.marked), len(self.runs), seen, num_shown, width, wanted=self._wanted)]
 
     def _know(self, width: int, height: int) -> list[Content]:
         del height
@@ -341,14 +345,17 @@ class RunsScreen(RunDoing):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A key that can do nothing with the selected run is not offered."""
+        if action == "filter" and not self.runs:
+            return False
         if action in ("mark", "resume", "stop", "export", "delete", "compare", "copy"):
             run = self.selected if self.is_mounted else None
             return run is not None and self._may(action, run)
         return super().check_action(action, parameters)
 
     def footer_word(self, command: Command) -> str:
-        """What would only be refused is not offered; the key says why."""
-        return "" if command.name == "resume" and is_unheard(self.selected) else command.word
+        """What would only be refused is not offered (the key says why), nor opening where there is nothing."""
+        is_vain = command.name == "choose" and not self.shown_runs
+        return "" if is_vain or (command.name == "resume" and is_unheard(self.selected)) else command.word
 
     def _may(self, action: str, run: RunSummary) -> bool:
         if action == "compare":

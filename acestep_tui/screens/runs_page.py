@@ -19,7 +19,21 @@ from acestep_tui.runs.status import UNREADABLE
 from acestep_tui.runs.summary import RunSummary, past
 from acestep_tui.screens.run_actions import shown_name, style_of
 from acestep_tui.widgets.chart import Plot, Trace, chart_lines, draw_chart
-from acestep_tui.widgets.paint import ACCENT, BOLD, ERROR, MUTED, Part, columns, fit, is_ascii, join, text, title, wrap
+from acestep_tui.widgets.paint import (
+    ACCENT,
+    BOLD,
+    ERROR,
+    MUTED,
+    Part,
+    columns,
+    fit,
+    is_ascii,
+    join,
+    spread,
+    text,
+    title,
+    wrap,
+)
 from acestep_tui.widgets.plots import SMOOTHINGS
 
 MOST_MARKED = 3
@@ -76,16 +90,34 @@ def count_line(runs: Sequence[RunSummary], num_shown: int) -> str:
     return fmt.plural(len(runs), "run") + (f", {fmt.size(sum(sizes))}" if sizes else "")
 
 
-def under_line(num_marked: int, num_runs: int, num_shown: int, wanted: str) -> Content:
-    """The row under the table: that nothing is there, that nothing matches, what the marks are for."""
+def under_line(num_marked: int, num_runs: int, seen: range, num_shown: int, width: int, *, wanted: str) -> Content:
+    """The row under the table: that nothing is there, that nothing matches, what the marks are for, that there is more.
+
+    Args:
+        num_marked: Runs with a mark.
+        num_runs: All runs.
+        seen: The rows of the table that are on the screen.
+        num_shown: The rows it has.
+        width: In cells.
+        wanted: What is filtered by.
+    """
     if not num_runs:
         return join((NO_RUNS, MUTED))
     if not num_shown:
         return join((f"Nothing matches “{wanted}”. esc clears.", MUTED))
+    place = join((_place(seen, num_shown), MUTED))
     if not num_marked:
-        return Content("")
+        return place
     use = "c compares them" if num_marked > 1 else "c compares it with the selected one"
-    return join(("◆", ACCENT), f" {num_marked} marked: {use}")
+    return spread(join(("◆", ACCENT), f" {num_marked} marked: {use}"), place, width)
+
+
+def _place(seen: range, num_shown: int) -> str:
+    """``1–9 of 14   ↓ more``; empty while all rows are on the screen."""
+    if not seen or len(seen) >= num_shown:
+        return ""
+    arrows = [arrow for arrow, is_there in (("↑ more", seen[0] > 0), ("↓ more", seen[-1] + 1 < num_shown)) if is_there]
+    return f"{seen[0] + 1:,}–{seen[-1] + 1:,} of {num_shown:,}   {'   '.join(arrows)}"
 
 
 def matches(run: RunSummary, wanted: str) -> bool:

@@ -357,6 +357,25 @@ async def test_drafts_come_last_open_and_are_deleted_with_one_question(
     assert path.exists()
 
 
+async def test_rows_that_do_not_fit_are_told_of(tmp_path: Path, home: Path) -> None:
+    for number in range(15):
+        recorded.recorded_run(home, "crashed", name=f"run-{number:02}", host=platform.node())
+    app = house_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(app, pilot)
+        await until(pilot, lambda: " 1–9 of 15   ↓ more" in shown(app))
+        await pilot.press("end")
+        await until(pilot, lambda: " 7–15 of 15   ↑ more" in shown(app))
+        await pilot.press("space", "up", *["up"] * 10)
+        await until(pilot, lambda: "↑ more   ↓ more" in shown(app))
+        row = next(row for row in screen_text(app) if "1 marked" in row)
+        assert row.startswith(" ◆ 1 marked: c compares it with the selected one")
+        assert row.endswith("of 15   ↑ more   ↓ more")
+        await pilot.resize_terminal(80, 50)
+        await until(pilot, lambda: screen.size.height == 50)
+        await until(pilot, lambda: "more" not in shown(app))
+
+
 async def test_the_other_keys(tmp_path: Path, three: dict[str, RunDir], monkeypatch: pytest.MonkeyPatch) -> None:
     app = house_app(tmp_path)
     new: list[bool] = []
@@ -390,7 +409,9 @@ async def test_no_runs(tmp_path: Path) -> None:
         assert "No runs yet. n sets one up, 2 on Home shows the demo." in shown(app)
         assert "0 runs" in shown(app)
         assert screen.selected is None
-        await pilot.press("down", "enter", "r", "d", "x", "space", "c", "y", "e")
+        assert "Open" not in screen_text(app)[-1]
+        assert "Filter" not in screen_text(app)[-1]
+        await pilot.press("down", "enter", "r", "d", "x", "space", "c", "y", "e", "slash")
         await pilot.pause()
         assert app.screen is screen
 
