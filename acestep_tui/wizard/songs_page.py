@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from textual.content import Content
 
 from acestep_tui import format as fmt
-from acestep_tui.widgets.paint import BOLD, ERROR, MUTED, SUCCESS, WARNING, Part, fit, join, spread, text, wrap
+from acestep_tui.widgets.paint import ACCENT, BOLD, ERROR, MUTED, SUCCESS, WARNING, Part, fit, join, spread, text, wrap
 from acestep_tui.wizard.song_messages import long_songs, messages, nothing_usable
 from acestep_tui.wizard.song_scan import SongScan
 from acestep_tui.wizard.songs import GLYPHS, Counts, ShownRow, SongTable, State, total_words
@@ -71,25 +71,27 @@ def header_line(width: int) -> Content:
 def row_line(shown: ShownRow, width: int, *, is_selected: bool) -> Content:
     """One song."""
     is_out = shown.state in ("left out", "error")
+    muted = MUTED if shown.state == "left out" else ""
     caption = shown.caption or (fmt.UNKNOWN if shown.state != "error" else "")
     lyrics = shown.lyrics if not (shown.lyrics == fmt.UNKNOWN and width < WIDE) else ""
     note_style = STYLES[shown.state] if shown.state in ("warning", "error") else MUTED
     cells: list[Part] = [
         (shown.glyph, STYLES[shown.state]),
-        (shown.row.file_name, MUTED if shown.state == "left out" else ""),
+        (shown.row.file_name, f"{BOLD} {muted}" if is_selected else muted),
         (shown.length, MUTED if is_out else ""),
         (caption, MUTED),
         (lyrics, MUTED if lyrics in ("none", "instrumental") else ""),
         (shown.language, MUTED),
         (shown.note, note_style),
     ]
-    line = fit(_columns(cells, width), width)
+    # The cursor stands in the gap, so that it is seen without colours too and no column moves for it.
+    line = fit(_columns(cells, width, gap=("❯", f"{BOLD} {ACCENT}") if is_selected else " "), width)
     return line.stylize(_SELECTED) if is_selected else line
 
 
-def _columns(cells: Sequence[Part], width: int) -> Content:
+def _columns(cells: Sequence[Part], width: int, *, gap: Part = " ") -> Content:
     glyph, song, length, caption, lyrics, language, note = cells
-    parts: list[Part] = [fit(glyph, 1), " ", fit(song, _SONG), " ", fit(length, _LENGTH, align="right"), "   "]
+    parts: list[Part] = [fit(glyph, 1), gap, fit(song, _SONG), " ", fit(length, _LENGTH, align="right"), "   "]
     if width >= WIDE:
         parts += [fit(caption, _CAPTION), "  "]
     if width >= _LEAST_FOR_LYRICS:

@@ -30,16 +30,17 @@ from tests.tui.wizard_facts import QuietModel, mockup_numbers, night_ferry, quie
 __all__ = ["made_up_songs", "mockup_numbers", "quiet_pages"]
 
 _TOTAL = "only three of the songs are longer than 4:00, so 23 of these lengths do not add up to 1 h 29 min"
+_CURSOR = "the selected song has a cursor as every other list has, so that it is found without colours"
 EXPLAINED: dict[str, dict[int, str]] = {
-    "wizard-3-dataset-80x24": {5: _TOTAL},
-    "wizard-3-dataset-120x40": {9: _TOTAL},
+    "wizard-3-dataset-80x24": {5: _TOTAL, 7: _CURSOR},
+    "wizard-3-dataset-120x40": {9: _TOTAL, 12: _CURSOR},
 }
 
 
 def screen_rows(app) -> list[str]:
-    """The table's rows as shown."""
+    """The table's rows as shown, without the cursor."""
     rows = next(one for screen in app.screen_stack for one in screen.query(SongRows))
-    return [line.strip() for line in rows.plain_lines]
+    return [line.strip().replace("❯", " ") for line in rows.plain_lines]
 
 
 def said(app) -> str:
@@ -61,12 +62,27 @@ async def test_the_page_is_its_mockup(tmp_path, name):
 
 
 @pytest.mark.usefixtures("made_up_songs")
+@pytest.mark.parametrize(("glyphs", "cursor"), [("auto", "❯"), ("ascii", ">")])
+async def test_the_selected_song_is_found_without_colours(tmp_path, monkeypatch, glyphs, cursor):
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = wizard_app(tmp_path, songs_draft(), glyphs=glyphs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        step = await open_songs(pilot, app)
+        rows = step.query_one(SongRows)
+        assert [line[1] for line in rows.plain_lines[:3]] == [cursor, " ", " "]
+        await pilot.press("down")
+        assert [line[1:5] for line in rows.plain_lines[:3]] == [" 01 ", f"{cursor}02 ", " 03 "]
+        await pilot.press("shift+tab")
+        await until(pilot, lambda: [line[1] for line in rows.plain_lines[:3]] == [" ", " ", " "])
+
+
+@pytest.mark.usefixtures("made_up_songs")
 @pytest.mark.parametrize("size", [(100, 30), (60, 20)])
 async def test_other_sizes_show_table_and_messages(tmp_path, size):
     app = wizard_app(tmp_path, songs_draft())
     async with app.run_test(size=size) as pilot:
         await open_songs(pilot, app)
-        assert "✓ 01 Night Ferry.flac" in said(app)
+        assert "✓❯01 Night Ferry.flac" in said(app)
         assert "2 songs have no lyrics" in said(app)
         assert "no lyrics file" in screen_rows(app)[3] and "✗ 1 un" in said(app) and "unus…" not in said(app)
         assert all(len(line) <= size[0] for line in screen_text(app))
