@@ -181,7 +181,7 @@ class WizardScreen(HouseScreen):
         target.focus_first()
         self._show_all()
         if is_new:
-            self.keeping.touch()
+            self.keeping.arrived()
 
     def go_to(self, key: WizardStep) -> None:
         """Show a page (a row of the review, the palette, the stepper)."""

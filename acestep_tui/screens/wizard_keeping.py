@@ -62,6 +62,11 @@ class Keeping:
         if self._timer is None:
             self._timer = self._screen.set_timer(_SAVE_AFTER_S, self._save)
 
+    def arrived(self) -> None:
+        """Another page is up; a look around that chose nothing leaves no draft."""
+        if self.will_be_kept or self._keeper.draft.has_choices:
+            self.touch()
+
     def flush(self) -> None:
         """However one leaves, the last change is written."""
         if self._timer is not None:

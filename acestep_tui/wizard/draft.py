@@ -69,6 +69,15 @@ class Draft:
         """The name, or "new run"."""
         return self.name or UNNAMED
 
+    @property
+    def has_choices(self) -> bool:
+        """Whether anything in it is yours (or of a file you opened).
+
+        What is recommended comes back by itself, as do the device and the usual goal, settled without being asked.
+        """
+        told = (self.is_named, self.source, self.hub_folder, self.marks)
+        return any(told) or any(self.layers[layer] for layer in ("preset", "yours"))
+
     def value(self, key: str) -> Any:
         """The value that counts."""
         for layer in reversed(LAYERS):

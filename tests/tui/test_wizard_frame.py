@@ -10,6 +10,7 @@ import pytest
 
 from acestep_tui.screens import wizard_preset
 from acestep_tui.screens.wizard import WizardScreen
+from acestep_tui.widgets.radio import Radio
 from acestep_tui.wizard import keeper
 from acestep_tui.wizard.draft_files import drafts_folder, list_drafts, load_draft
 from acestep_tui.wizard.preset import to_preset
@@ -153,6 +154,32 @@ async def test_nothing_touched_leaves_no_draft(tmp_path):
         await pilot.press("escape")
         await until(pilot, lambda: screen_of(app) is not screen)
     assert list_drafts() == []
+
+
+async def test_a_look_around_leaves_no_draft_either(tmp_path):
+    app = wizard_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: screen.draft.step == "model")
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.draft.step == "hardware")
+        assert screen.farewell() == []
+        app.open_home = lambda: app.go_to(WizardScreen())
+        await pilot.press("escape")
+        await until(pilot, lambda: screen_of(app) is not screen)
+    assert list_drafts() == []
+
+
+async def test_a_device_that_was_picked_is_kept(tmp_path):
+    app = wizard_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        screen.query_one(Radio).focus()
+        await pilot.press("down")
+        device = screen.draft.device
+        await until(pilot, lambda: bool(list_drafts()))
+    assert load_draft(list_drafts()[0].path)[0].device == device != ""
 
 
 async def test_the_plan_follows_each_key(tmp_path):

@@ -149,3 +149,20 @@ def test_visited_pages_are_kept_in_order(draft):
     for step in ("model", "dataset", "hardware"):
         draft.visit(step)
     assert (draft.step, draft.visited) == ("hardware", ["hardware", "model", "dataset"])
+
+
+def test_only_what_was_chosen_makes_a_draft_worth_keeping():
+    draft = Draft()
+    draft.visit("model")
+    draft.recommend({"lora_rank": Advice(64, "fits")})
+    assert not draft.has_choices
+    draft.set("lora_rank", 64)
+    assert draft.has_choices
+    draft.unset("lora_rank")
+    assert not draft.has_choices
+    draft.device = "cpu"
+    assert not draft.has_choices, "the device is settled by the planning too"
+    assert Draft(source="/songs").has_choices
+    opened = Draft()
+    opened.set("lora_rank", 8, layer="preset")
+    assert opened.has_choices
