@@ -123,11 +123,11 @@ def _audio(machine: Machine) -> Check:
     return Check("ok", "Audio", " ".join(machine.audio_formats))
 
 
-def free_of(free_bytes: int | None, total_bytes: int | None) -> str:
-    """``11.6 of 12.0 GB free``: the unit once where it is the same."""
-    free, total = fmt.size(free_bytes), fmt.size(total_bytes)
-    number, _, unit = free.partition(" ")
-    return f"{number if unit and total.endswith(f' {unit}') else free} of {total} free"
+def free_of(part_bytes: int | None, total_bytes: int | None, *, word: str = "free") -> str:
+    """``11.6 of 12.0 GB free``: the unit once where it is the same; ``word`` says what the part is."""
+    part, total = fmt.size(part_bytes), fmt.size(total_bytes)
+    number, _, unit = part.partition(" ")
+    return f"{number if unit and total.endswith(f' {unit}') else part} of {total} {word}"
 
 
 def write_speed_check(folder: Path) -> Check:

@@ -49,7 +49,7 @@ def in_use_checks(machine: Machine) -> list[Check]:
     checks = []
     for card in machine.cards[:1]:
         used = None if card.total_bytes is None or card.free_bytes is None else card.total_bytes - card.free_bytes
-        fact = free_of(used, card.total_bytes).replace(" free", " used")
+        fact = free_of(used, card.total_bytes, word="used")
         checks.append(Check("ok", "Graphics card", f"{card.short_name.removeprefix('NVIDIA ')}  {fact}"))
     checks += [check for check in machine_checks(machine) if check.name == "Graphics card" and not machine.cards]
     disk = next(check for check in machine_checks(machine) if check.name == "Disk")

@@ -67,16 +67,7 @@ def _unknown(name: str) -> Block:
     return Block(name, UNKNOWN, UNKNOWN, None)
 
 
-class PlanPane(Lines):
-    """The plan at the right of a page, from 100 columns on."""
-
-    DEFAULT_CSS = """
-    PlanPane { width: 35; }
-    """
-
-    class CopyWanted(Message):
-        """A click on the command."""
-
+class _ShowsPlan(Lines):
     def __init__(self) -> None:
         super().__init__()
         self._planned = Planned()
@@ -85,6 +76,17 @@ class PlanPane(Lines):
         """Show another plan."""
         self._planned = planned
         self.redraw()
+
+
+class PlanPane(_ShowsPlan):
+    """The plan at the right of a page, from 100 columns on."""
+
+    DEFAULT_CSS = """
+    PlanPane { width: 35; }
+    """
+
+    class CopyWanted(Message):
+        """A click on the command."""
 
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The pane."""
@@ -97,21 +99,12 @@ class PlanPane(Lines):
             self.post_message(self.CopyWanted())
 
 
-class PlanLine(Lines):
+class PlanLine(_ShowsPlan):
     """The plan in one row above the footer."""
 
     DEFAULT_CSS = """
     PlanLine { height: 1; background: $surface; }
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._planned = Planned()
-
-    def show(self, planned: Planned) -> None:
-        """Show another plan."""
-        self._planned = planned
-        self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The row."""

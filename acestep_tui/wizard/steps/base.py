@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -97,6 +98,31 @@ class Passage(Lines):
         """What it is drawn from changed."""
         if self.size.width and len(self.drawn(self.size.width)) != self.size.height:
             self.refresh(layout=True)
+        self.redraw()
+
+
+class KeyRow(Lines, can_focus=True):
+    """Something to take with Enter or a click: the arrow keys go past it, and it shows when they stand on it."""
+
+    def action_up(self) -> None:
+        """What is above."""
+        self.screen.focus_previous()
+
+    def action_down(self) -> None:
+        """What is below."""
+        self.screen.focus_next()
+
+    def taken(self) -> None:
+        """A click."""
+
+    def on_click(self, event: events.Click) -> None:
+        """A click takes it."""
+        event.stop()
+        self.taken()
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The mark shows where the keys go."""
+        super().watch_has_focus(has_focus)
         self.redraw()
 
 

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.binding import BindingType
 from textual.content import Content
 
 from acestep_tui.commands import bindings
 from acestep_tui.paths import absolute, shown
 from acestep_tui.widgets.field_lines import Frame
-from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import MUTED, Part
 from acestep_tui.widgets.path_field import PathField
 from acestep_tui.wizard.model_page import action_line, bar_line, message_lines, part_lines
 from acestep_tui.wizard.setting_field import SettingField
-from acestep_tui.wizard.steps.base import Passage
+from acestep_tui.wizard.steps.base import KeyRow, Passage
 
 if TYPE_CHECKING:
     from acestep_tui.wizard.steps.model import ModelStep
@@ -104,7 +102,7 @@ class Parts(Passage):
         return part_lines(self._step.shown, width)
 
 
-class DownloadRow(Lines, can_focus=True):
+class DownloadRow(KeyRow):
     """The download: begun here, then its bar."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("download")
@@ -122,11 +120,6 @@ class DownloadRow(Lines, can_focus=True):
             return [bar_line(facts.seen, width, is_focused=self.has_focus)]
         return [action_line(facts, width, is_focused=self.has_focus)]
 
-    def watch_has_focus(self, has_focus: bool) -> None:
-        """The mark shows where the keys go."""
-        super().watch_has_focus(has_focus)
-        self.redraw()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
         del parameters
@@ -141,17 +134,8 @@ class DownloadRow(Lines, can_focus=True):
         """Stop it; what arrived stays."""
         self._step.stop()
 
-    def action_up(self) -> None:
-        """The field above."""
-        self.screen.focus_previous()
-
-    def action_down(self) -> None:
-        """What follows."""
-        self.screen.focus_next()
-
-    def on_click(self, event: events.Click) -> None:
+    def taken(self) -> None:
         """A click on the offer takes it."""
-        event.stop()
         if self._step.shown.can_download:
             self._step.download()
 

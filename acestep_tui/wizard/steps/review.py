@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from textual import events, work
+from textual import work
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
@@ -27,7 +27,7 @@ from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.plan_pane import Planned, plan_rows, verdict
 from acestep_tui.wizard.review_text import Row, notes, review_rows, too_big_words
 from acestep_tui.wizard.start import start_draft
-from acestep_tui.wizard.steps.base import Fact, Passage, Section, Step
+from acestep_tui.wizard.steps.base import Fact, KeyRow, Passage, Section, Step
 from engine.contract.errors import UserError
 from engine.contract.fields_base import WizardStep
 from engine.planning.advice import Advice
@@ -37,7 +37,7 @@ _START_TEXT_AT = 16
 State = Literal["ready", "waiting", "starting"]
 
 
-class ReviewRow(Passage, can_focus=True):
+class ReviewRow(Passage, KeyRow, can_focus=True):
     """One page's choices; Enter goes there."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("review")
@@ -68,26 +68,12 @@ class ReviewRow(Passage, can_focus=True):
         fitted = [fit(line, width) for line in lines]
         return [line.stylize("on $block-cursor-background") for line in fitted] if self.has_focus else fitted
 
-    def watch_has_focus(self, has_focus: bool) -> None:
-        """The mark shows where the keys go."""
-        super().watch_has_focus(has_focus)
-        self.redraw()
-
     def action_choose(self) -> None:
         """Enter."""
         self.post_message(self.Chosen(self))
 
-    def action_up(self) -> None:
-        """The row above."""
-        self.screen.focus_previous()
-
-    def action_down(self) -> None:
-        """The row below."""
-        self.screen.focus_next()
-
-    def on_click(self, event: events.Click) -> None:
+    def taken(self) -> None:
         """A click."""
-        event.stop()
         self.action_choose()
 
 

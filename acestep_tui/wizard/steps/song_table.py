@@ -65,14 +65,18 @@ class FolderField(PathField):
         return super()._needed_height(width) if self.candidates() else 1
 
 
-class CountsLine(Lines):
-    """How many songs, and how they are."""
+class _Line(Lines):
+    """One row about the songs; empty before there is something to say."""
 
-    DEFAULT_CSS = "CountsLine { height: 1; }"
+    DEFAULT_CSS = "_Line { height: 1; }"
 
     def __init__(self, step: DatasetStep) -> None:
         super().__init__()
         self._step = step
+
+
+class CountsLine(_Line):
+    """How many songs, and how they are."""
 
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The one row; empty before the first scan."""
@@ -83,14 +87,8 @@ class CountsLine(Lines):
         return [counts_line(step.table.counts(), step.scan, width)]
 
 
-class ColumnNames(Lines):
+class ColumnNames(_Line):
     """The names of the columns."""
-
-    DEFAULT_CSS = "ColumnNames { height: 1; }"
-
-    def __init__(self, step: DatasetStep) -> None:
-        super().__init__()
-        self._step = step
 
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The one row."""
@@ -131,14 +129,8 @@ class SongRows(Rows):
         self._step.no_voice(self._step.selected)
 
 
-class PlaceLine(Lines):
+class PlaceLine(_Line):
     """Which rows are in sight."""
-
-    DEFAULT_CSS = "PlaceLine { height: 1; }"
-
-    def __init__(self, step: DatasetStep) -> None:
-        super().__init__()
-        self._step = step
 
     def lines(self, width: int, height: int) -> Sequence[Content]:
         """The one row."""
