@@ -24,14 +24,16 @@ def absolute(path: str | Path) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be written here: relative inside the working directory, with ``~`` inside home."""
+    """A path as short as it can be written here: relative inside a project's folder, with ``~`` inside home.
+
+    Where one works in home itself (or above it), ``~`` says more than a bare name: it is also true elsewhere.
+    """
     try:
         cwd = Path.cwd()
     except FileNotFoundError:  # the working directory was removed under a viewer
         return str(path)
-    if path.is_relative_to(cwd) and path != cwd:
-        return str(path.relative_to(cwd))
     home = Path.home()
-    if path.is_relative_to(home) and path != home:
-        return f"~/{path.relative_to(home)}"
-    return str(path)
+    is_homely = path.is_relative_to(home) and path != home
+    if path.is_relative_to(cwd) and path != cwd and not (is_homely and home.is_relative_to(cwd)):
+        return str(path.relative_to(cwd))
+    return f"~/{path.relative_to(home)}" if is_homely else str(path)
