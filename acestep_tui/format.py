@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta, timezone
 
+from engine.contract.errors import UserError
+
 UNKNOWN = "–"
 KB, MB, GB = 2**10, 2**20, 2**30
 
@@ -151,6 +153,15 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 def timestamp(t: float) -> str:
     """A moment in UTC to the second: ``2026-11-22T14:12:03Z``."""
     return datetime.fromtimestamp(t, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def few_words(error: UserError | OSError) -> str:
+    """Why something could not be written, in the few words that fit into a header: ``disk full``."""
+    text = error.message if isinstance(error, UserError) else str(error.strerror or error)
+    if "no space" in text.casefold():
+        return "disk full"
+    reason = text.rpartition(": ")[2] or text
+    return f"{reason[:1].lower()}{reason[1:]}"
 
 
 # What stands for a symbol where the terminal's encoding cannot carry it (screens.md, "State glyphs").

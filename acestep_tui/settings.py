@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acestep_tui import format as fmt
 from acestep_tui.paths import APP
 from engine.contract.errors import UserError
 from engine.contract.files import write_json
@@ -128,6 +129,7 @@ class Settings:
         values: Only what differs from the defaults.
         keys: Command id to the key the user gave it.
         problem: Why the file could not be read or written, for a toast; empty when all is well.
+        unsaved: Why what you chose is not in the file, in a few words; empty while it is.
         other: What a newer version wrote and this one does not know: kept as it is.
     """
 
@@ -135,6 +137,7 @@ class Settings:
     values: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+    unsaved: str = ""
     other: dict[str, Any] = field(default_factory=dict)
     on_change: Callable[[str], None] | None = None
 
@@ -175,12 +178,13 @@ class Settings:
         content: Mapping[str, Any] = {**self.other, **self.values, **({"keys": self.keys} if self.keys else {})}
         try:
             write_json(self.path, content, action="saving the settings")
-            self.problem = ""
+            self.problem = self.unsaved = ""
         except (UserError, OSError) as error:
             reason = (
                 error.message if isinstance(error, UserError) else f"{error.filename or self.path}: {error.strerror}"
             )
             self.problem = f"The settings could not be saved: {reason}"
+            self.unsaved = fmt.few_words(error)
 
 
 def load_settings(path: Path | None = None) -> Settings:

@@ -24,7 +24,7 @@ from acestep_tui.settings import UI_SETTINGS, Settings, UiSetting, load_settings
 from acestep_tui.widgets.filter_bar import FilterBar
 from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.page import AIR, Page, PageRow
-from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, columns, fit, join, text, title
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, WARNING, columns, fit, join, text, title
 
 _LABEL_WIDTH, _VALUE_WIDTH = 14, 17
 _KEYS = "Keys"
@@ -50,8 +50,8 @@ class SettingsScreen(HouseScreen):
 
     def on_mount(self) -> None:
         """Show everything."""
-        self.show_header(("Settings", BOLD), right=text("saved as you change them", MUTED))
         self.query_one("#list").focus()
+        self._fill()
 
     def on_resize(self, event: events.Resize) -> None:
         """More height, more air."""
@@ -66,6 +66,9 @@ class SettingsScreen(HouseScreen):
         is_compact = self.house.settings["density"] == "compact"
         air = 2 if self.size.height >= 32 and not is_compact else 0
         self.query_one("#list", Page).show(list(self._page_rows(air)))
+        unsaved = self.house.settings.unsaved
+        saved = text(f"not saved: {unsaved}", WARNING) if unsaved else text("saved as you change them", MUTED)
+        self.show_header(("Settings", BOLD), right=saved)
 
     def _page_rows(self, air: int) -> Iterable[PageRow]:
         """Sections in their order, each with its settings that hold the wanted text."""
@@ -167,7 +170,7 @@ class SettingsScreen(HouseScreen):
             return
         read = load_settings(settings.path)
         settings.values, settings.keys, settings.other = read.values, read.keys, read.other
-        settings.problem = read.problem
+        settings.problem, settings.unsaved = read.problem, ""
         if settings.problem:
             self.house.toast("warning", settings.problem)
         for key in LOOKS:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from acestep_tui import format as fmt
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.draft_files import delete_draft, save_draft, snapshot
 from engine.contract.errors import UserError
@@ -52,15 +53,6 @@ class DraftKeeper:
             try:
                 self.path = save_draft(data, self.path)
             except (UserError, OSError) as error:
-                problem = _reason(error)
+                problem = fmt.few_words(error)
         with contextlib.suppress(RuntimeError):  # the screen may be gone by now
             self._told(problem)
-
-
-def _reason(error: UserError | OSError) -> str:
-    """Why a draft could not be saved, in the few words that fit into the header."""
-    text = error.message if isinstance(error, UserError) else str(error.strerror or error)
-    lowered = text.casefold()
-    if "no space" in lowered:
-        return "disk full"
-    return text.rpartition(": ")[2] or text
