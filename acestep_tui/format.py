@@ -131,19 +131,41 @@ def pace(step_s: float | None) -> str:
 
 
 def ago(then: float, now: float) -> str:
-    """How long ago, in words that stay true when read: ``3 s ago``, ``4 min ago``, ``yesterday 23:10``, ``12 Nov``."""
-    passed = max(now - then, 0.0)
+    """How long ago, in words that stay true when read: ``3 s ago``, ``4 min ago``, ``yesterday 23:10``, ``12 Nov``.
+
+    What another computer's clock wrote may lie in the future: ``just now`` within a minute, else ``3 days ahead``.
+    """
+    passed = now - then
+    if not math.isfinite(passed):
+        return UNKNOWN
+    if passed < 0:
+        return "just now" if passed >= -_MINUTE_S else f"{_coarse(-passed)} ahead"
     if passed < _MINUTE_S:
         return f"{passed:.0f} s ago"
-    if passed < _HOUR_S:
-        return f"{passed / _MINUTE_S:.0f} min ago"
-    moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
+    return f"{passed / _MINUTE_S:.0f} min ago" if passed < _HOUR_S else _day_and_time(then, now)
+
+
+def _day_and_time(then: float, now: float) -> str:
+    """``09:05``, ``yesterday 23:10``, ``12 Nov``, ``12 Nov 2025``."""
+    try:
+        moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
+    except (ValueError, OverflowError, OSError):  # no calendar holds it
+        return UNKNOWN
     if moment.date() == today.date():
         return time_of_day(then)
     if moment.date() == (today - timedelta(days=1)).date():
         return f"yesterday {time_of_day(then)}"
     day = f"{moment.day} {_MONTHS[moment.month - 1]}"
     return day if moment.year == today.year else f"{day} {moment.year}"
+
+
+def _coarse(seconds: float) -> str:
+    """``4 min``, ``5 h``, ``3 days``."""
+    if seconds < _HOUR_S - _MINUTE_S / 2:
+        return f"{seconds / _MINUTE_S:.0f} min"
+    if seconds < 2 * _DAY_S:
+        return f"{seconds / _HOUR_S:.0f} h"
+    return f"{count(round(seconds / _DAY_S))} days"
 
 
 # strftime("%b") follows the locale; the screens speak one language.

@@ -130,7 +130,10 @@ def past(t: float | None, now: float) -> str:
     """When something was: ``4 min ago``, ``today 09:12``, ``yesterday 23:10``, ``3 days ago``, ``12 Nov``."""
     if t is None:
         return fmt.UNKNOWN
-    days = (datetime.fromtimestamp(now).date() - datetime.fromtimestamp(t).date()).days
+    try:
+        days = (datetime.fromtimestamp(now).date() - datetime.fromtimestamp(t).date()).days
+    except (ValueError, OverflowError, OSError):  # no calendar holds it
+        return fmt.UNKNOWN
     if 2 <= days < 7:
         return f"{days} days ago"
     text = fmt.ago(t, now)

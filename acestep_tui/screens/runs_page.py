@@ -263,7 +263,7 @@ def _facts(run: RunSummary, state: RunState | None, now: float) -> list[tuple[st
 
 def _began(t: float | None, now: float) -> str:
     """When it was started, as a time even if that is a minute ago: ``today 13:49``."""
-    if t is None:
+    if t is None or past(t, now) == fmt.UNKNOWN:
         return ""
     is_today = datetime.fromtimestamp(t).date() == datetime.fromtimestamp(now).date()
     return f"today {fmt.time_of_day(t)}" if is_today else past(t, now)

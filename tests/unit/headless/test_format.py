@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 
 from acestep_tui import format as fmt
+from engine.contract.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -51,12 +52,34 @@ def test_losses_and_speeds() -> None:
 def test_ago() -> None:
     now = datetime(2026, 11, 22, 14, 42).timestamp()
     assert fmt.ago(now - 3, now) == "3 s ago"
-    assert fmt.ago(now + 5, now) == "0 s ago"
     assert fmt.ago(now - 240, now) == "4 min ago"
     assert fmt.ago(datetime(2026, 11, 22, 9, 5).timestamp(), now) == "09:05"
     assert fmt.ago(datetime(2026, 11, 21, 23, 10).timestamp(), now) == "yesterday 23:10"
     assert fmt.ago(datetime(2026, 11, 12, 9, 5).timestamp(), now) == "12 Nov"
     assert fmt.ago(datetime(2025, 11, 12, 9, 5).timestamp(), now) == "12 Nov 2025"
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "text"),
+    [
+        (0.01, "just now"), (5, "just now"), (60, "just now"), (61, "1 min ahead"), (600, "10 min ahead"),
+        (3590, "1 h ahead"), (5 * 3600, "5 h ahead"), (3 * 86_400, "3 days ahead"), (2000 * 86_400, "2,000 days ahead"),
+        (math.inf, "–"), (math.nan, "–"),
+    ],
+)  # fmt: skip
+def test_what_another_clock_wrote_is_not_told_as_past(ahead_s: float, text: str) -> None:
+    now = datetime(2026, 11, 22, 14, 42).timestamp()
+    assert fmt.ago(now + ahead_s, now) == text
+
+
+def test_a_time_that_no_calendar_holds() -> None:
+    assert fmt.ago(-1e18, 0.0) == "–"
+
+
+def test_few_words_for_a_header() -> None:
+    assert fmt.few_words(OSError(28, "No space left on device", "/x")) == "disk full"
+    assert fmt.few_words(OSError(13, "Permission denied", "/x")) == "permission denied"
+    assert fmt.few_words(UserError("saving the draft failed: /x: Read-only file system")) == "read-only file system"
 
 
 def test_ascii_form_keeps_the_letters_of_names() -> None:

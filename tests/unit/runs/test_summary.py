@@ -149,3 +149,8 @@ def test_when_it_was() -> None:
     assert past(datetime(2026, 11, 19, 1, 0).timestamp(), now) == "3 days ago"
     assert past(datetime(2026, 11, 12, 1, 0).timestamp(), now) == "12 Nov"
     assert past(None, now) == "–"
+
+
+@pytest.mark.parametrize(("t", "text"), [(NOW + 3, "just now"), (NOW + 3 * 86_400, "3 days ahead"), (1e18, "–")])
+def test_past_of_what_lies_ahead(t: float, text: str) -> None:
+    assert past(t, NOW) == text
