@@ -18,6 +18,7 @@ from acestep_tui.runs.state import RunState
 from acestep_tui.widgets.paint import BOLD, ERROR, MUTED, WARNING, Part, fit, join, text, wrap
 from engine.contract.events import FileProblem
 
+_BY_YOU = "by you"
 # Codes of problems in words that fit behind a count.
 _WORDS = {
     "no_caption": "without caption",
@@ -25,7 +26,7 @@ _WORDS = {
     "too_short": "too short",
     "too_long": "too long",
     "not_finite": "broken",
-    "left_out": "left out by you",
+    "left_out": _BY_YOU,
 }
 
 
@@ -72,15 +73,29 @@ def page(state: RunState, width: int, height: int) -> list[Content]:
     return lines[:height]
 
 
-def left_out(problems: Sequence[FileProblem]) -> Part:
-    """How many songs are left out, and why: ``1 unreadable``; ``none`` where all take part."""
-    if not problems:
+def num_by_you(state: RunState) -> int:
+    """Songs left out because you said so: no problem names them, they are the rest of all that take no part."""
+    if state.data is None:
+        return 0
+    return max(state.data.num_left_out - len({problem.file for problem in state.left_out}), 0)
+
+
+def left_out(problems: Sequence[FileProblem], num_more: int = 0) -> Part:
+    """How many songs are left out, and why: ``1 unreadable, 1 by you``; ``none`` where all take part.
+
+    Args:
+        problems: What keeps songs out.
+        num_more: Songs that you left out.
+    """
+    if not problems and not num_more:
         return ("none", MUTED)
     counts = Counter(_WORDS.get(problem.code, problem.code.replace("_", " ")) for problem in problems)
+    if num_more:
+        counts[_BY_YOU] += num_more
     parts: list[Part] = []
-    for word, num in counts.most_common():
+    for word, num in sorted(counts.items(), key=lambda item: (item[0] == _BY_YOU, -item[1])):
         parts += [", "] if parts else []
-        parts += [(f"{num}", ERROR), (f" {word}", MUTED)]
+        parts += [(f"{num}", "" if word == _BY_YOU else ERROR), (f" {word}", MUTED)]
     return join(*parts)
 
 
@@ -103,7 +118,7 @@ def _training(state: RunState, width: int) -> list[Content]:
     return [
         fact("Pass", _passes(state), width),
         fact("Songs", _songs(state), width),
-        fact("Left out", left_out(state.left_out), width),
+        fact("Left out", left_out(state.left_out, num_by_you(state)), width),
         fact("Last song" if is_over(state) else "Just now", song_now(state, width - LABEL), width),
         fact("Lengths", _lengths(state), width),
     ]
@@ -144,7 +159,7 @@ def _preparing(state: RunState, width: int) -> list[Content]:
     total = state.num_files
     if state.data is not None:
         total = state.data.num_files
-    usable = total - len(state.left_out) if total is not None else None
+    usable = total - len(state.left_out) - num_by_you(state) if total is not None else None
     songs: Part = (fmt.UNKNOWN, MUTED)
     if total is not None and usable is not None:
         songs = join((fmt.count(usable), BOLD), (f" of {fmt.count(total)}", MUTED))
@@ -152,7 +167,7 @@ def _preparing(state: RunState, width: int) -> list[Content]:
         songs = join((fmt.count(state.phase_done), BOLD), (f" of {fmt.count(state.phase_total)} looked at", MUTED))
     return [
         fact("Songs", songs, width),
-        fact("Left out", left_out(state.left_out), width),
+        fact("Left out", left_out(state.left_out, num_by_you(state)), width),
         fact("No lyrics", _without_lyrics(state), width),
         fact("Already there", _already_there(state), width),
     ]

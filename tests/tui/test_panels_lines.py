@@ -254,6 +254,31 @@ def test_left_out_songs_are_grouped_by_reason():
     assert paint.join(told).plain == "2 too short, 1 unreadable, 1 brand new"
 
 
+def narrow_data(state: RunState) -> list[str]:
+    """The panel as wide as one block."""
+    return [row.plain.rstrip() for row in data.body(state, 37, 8)]
+
+
+def test_songs_that_you_left_out_are_counted_too():
+    state = facts.training_course().state
+    assert state.data is not None
+    state.data = dataclasses.replace(state.data, num_left_out=3, num_train=20)
+    assert "Left out      1 unreadable, 2 by you" in narrow_data(state)
+    state.problems = []
+    assert "Left out      3 by you" in narrow_data(state)
+    state.data = dataclasses.replace(state.data, num_left_out=0)
+    assert "Left out      none" in narrow_data(state)
+
+
+def test_while_preparing_those_you_left_out_do_not_count_as_usable():
+    course = facts.preparing_course()
+    data_ready = course.state.data
+    assert data_ready is not None
+    assert narrow_data(course.state)[0] == "Songs         23 of 24"
+    course.state.data = dataclasses.replace(data_ready, num_left_out=data_ready.num_left_out + 1)
+    assert narrow_data(course.state)[0] == "Songs         22 of 24"
+
+
 def test_a_pass_that_is_not_a_number_is_unknown():
     state = facts.training_course().state
     assert state.step is not None
