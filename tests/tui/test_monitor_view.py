@@ -290,7 +290,7 @@ async def test_the_palette_offers_what_has_no_key(opened):
         screen = await loaded(pilot)
         found = {sentence: call for sentence, _, call in screen.palette()}
         found["Copy attach command"]()
-        assert app.clipboard == "acestep-tui attach 2026-11-22_1349_night-ferry"
+        assert app.clipboard == "acestep-tui attach night-ferry"
         found["Copy a report of this run"]()
         assert "last event: 2026-11-22T14:21:07Z" in app.clipboard
         found["Verify save points"]()
