@@ -11,7 +11,7 @@ from typing import NamedTuple
 from acestep_tui.panels.view import View
 
 # Below this the layout keeps its size and the body scrolls.
-LEAST_WIDTH, LEAST_HEIGHT = 80, 22
+LEAST_WIDTH, LEAST_HEIGHT = 60, 22
 MID_COLUMNS, WIDE_COLUMNS, TALL_ROWS = 100, 120, 32
 PANELS = ("loss", "speed", "gpu", "data", "samples", "saves", "log")
 TABS = PANELS[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -60,8 +61,9 @@ def reading_line(reading: Reading | None, width: int = 120) -> Content:
     """``▾ step 760   ┈ this step 0.4417   ━ smoothed 0.4309   ◆ held-out 0.4452 (750)``, shorter where that is long."""
     if reading is None:
         return join((EMPTY, MUTED))
-    line = _reading_line(reading, "this step")
-    return line if line.cell_length <= width else _reading_line(reading, "this")
+    shorter = [_reading_line(reading, "this step"), _reading_line(reading, "this")]
+    shorter.append(_reading_line(dataclasses.replace(reading, heldout=None), "this"))
+    return next((line for line in shorter if line.cell_length <= width), shorter[-1])
 
 
 def _reading_line(reading: Reading, this: str) -> Content:

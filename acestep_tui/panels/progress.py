@@ -42,13 +42,18 @@ def bar_share(state: RunState) -> tuple[float | None, str]:
 
 
 def phase_row(state: RunState, now: float, width: int, *, has_times: bool) -> Content:
-    """``✓ scan   ✓ prepare   ● train   ○ finish``; with their times where there is room."""
+    """``✓ scan   ✓ prepare   ● train   ○ finish``; with their times where there is room, closer where there is none."""
+    if has_times:
+        row = _phases(state, now, 4, has_times=True)
+        if row.cell_length <= width:
+            return fit(row, width)
+    rows = [_phases(state, now, gap, has_times=False) for gap in (3, 2, 1)]
+    return fit(next((row for row in rows if row.cell_length <= width), rows[-1]), width)
+
+
+def _phases(state: RunState, now: float, gap: int, *, has_times: bool) -> Content:
     pieces = [_phase(state, phase, now, has_time=has_times) for phase in RUN_PHASES]
-    gap = "    " if has_times else "   "
-    row = join(*[part for piece in pieces for part in (piece, gap)][:-1])
-    if row.cell_length > width and has_times:
-        return phase_row(state, now, width, has_times=False)
-    return fit(row, width)
+    return join(*[part for piece in pieces for part in (piece, " " * gap)][:-1])
 
 
 def _phase(state: RunState, phase: str, now: float, *, has_time: bool) -> Content:

@@ -64,9 +64,16 @@ def test_a_banner_moves_nothing_but_the_loss(width, height):
         assert {told[name].height - calm[name].height for name in moved} == {0}
 
 
-def test_a_small_terminal_keeps_the_layout_of_80_by_24_and_scrolls():
-    assert arrange(Body(60, 18, View.TRAINING)) == arrange(Body(80, 22, View.TRAINING))
-    assert zoomed(Body(60, 18, View.TRAINING)) == (1, 0, 78, 22)
+def test_a_small_terminal_keeps_the_rows_of_80_by_24_and_scrolls():
+    small, usual = arrange(Body(60, 18, View.TRAINING)), arrange(Body(80, 22, View.TRAINING))
+    assert {name: (place.y, place.height) for name, place in small.places.items()} == {
+        name: (place.y, place.height) for name, place in usual.places.items()
+    }
+    assert all(place.x + place.width <= 59 for place in small.places.values()), (
+        "what is at the right is not out of sight"
+    )
+    assert arrange(Body(45, 18, View.TRAINING)) == small, "from here on it scrolls sideways too"
+    assert zoomed(Body(60, 18, View.TRAINING)) == (1, 0, 58, 22)
 
 
 def test_compact_takes_the_empty_rows_away():

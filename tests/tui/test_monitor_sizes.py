@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from acestep_tui.panels.progress import phase_row
 from engine.contract import events
 from tests.tui import facts
 from tests.tui.harness import NOW, screen_text, until
@@ -22,6 +23,29 @@ async def test_it_fits_every_size(opened, name, size):
         assert body.allow_vertical_scroll == (size[1] < 24)
         if size == (100, 30) and name == "training":
             assert any("2 Speed ─" in row for row in rows) and any("4 Data ─5 Samples" in row for row in rows)
+
+
+@pytest.mark.parametrize("name", ["training", "preparing", "finished", "crashed", "stalled"])
+async def test_a_narrow_terminal_cuts_no_word_of_the_numbers_and_phases(opened, name):
+    app = opened(getattr(facts, f"{name}_course")(), getattr(facts, f"{name.upper()}_NOW"))
+    async with app.run_test(size=(60, 20)) as pilot:
+        screen = await loaded(pilot)
+        labels, values, bar, phases = screen_text(app)[1:5]
+        assert not any("…" in row for row in (labels, values, phases))
+        assert phases.endswith((" finish", " finish 12 s")) and phases.startswith(" ✓ scan")
+        assert len(bar) == 59 and max(len(labels), len(values)) <= 59
+        assert not screen.query_one("#body").show_horizontal_scrollbar
+        if name == "training":  # the speed has no room: it is left out as a whole
+            assert labels.split() == ["Done", "Left", "Loss"]
+            assert values.split("  ")[-1].strip() == "0.4128 ↓"
+
+
+def test_phases_come_closer_before_anything_is_cut():
+    state = facts.training_course().state
+    whole = "✓ scan   ✓ prepare   ✓ load   ✓ warm up   ● train   ○ finish"
+    assert phase_row(state, NOW, len(whole), has_times=False).plain == whole
+    assert phase_row(state, NOW, 58, has_times=True).plain.rstrip() == whole.replace("   ", "  ")
+    assert phase_row(state, NOW, 51, has_times=False).plain.rstrip() == whole.replace("   ", " ")
 
 
 async def test_a_small_terminal_scrolls(opened):

@@ -428,6 +428,9 @@ def test_a_reading_is_shorter_where_it_would_be_cut():
         reading_line(reading, 78).plain
         == "▾ step 1,240   ┈ this 0.4128   ━ smoothed 0.3987   ◆ held-out 0.4391 (1,000)"
     )
+    narrow = reading_line(reading, 58).plain
+    assert "held-out" not in narrow, "what has no room is left out as a whole"
+    assert len(narrow) <= 58
     assert reading_line(Reading(3, math.nan), 78).plain == "▾ step 3   ┈ this step not a number   ━ smoothed –"
     assert reading_line(None).plain == "the curve begins with the first step"
 
