@@ -86,7 +86,8 @@ class MorePage(VerticalScroll, can_focus=False):
         """The filter first: most of the time one knows what one looks for."""
         wanted = self.query_one(Input)
         wanted.cursor_blink = bool(getattr(self.app, "has_motion", False))
-        wanted.focus()
+        # At the top it is in sight; scrolling to it while the page is laid out would hide the title at times.
+        wanted.focus(scroll_visible=False)
 
     def show(self) -> None:
         """Draw again: a value may hang on another one."""
