@@ -74,8 +74,12 @@ def row(
     ground = "on $block-cursor-background" if is_focused else "on $panel" if is_open else ""
     left = join(fit((label, style), frame.label_width), mark, run.stylize(ground) if ground else run)
     right = join(" ", after) if after else ""
-    yours = join("  ", ("●", ACCENT), (" yours", MUTED)) if is_yours else ""
-    return fit(join(left, right, yours), width)
+    line = join(left, right)
+    if is_yours:
+        marks = (join("  ", ("●", ACCENT), (" yours", MUTED)), join(" ", ("●", ACCENT)))
+        # The word gives way where what follows the run needs the room; the sign says the same.
+        line += next((mark for mark in marks if line.cell_length + mark.cell_length <= width), Content(""))
+    return fit(line, width)
 
 
 def under(frame: Frame, said: Part, width: int) -> list[Content]:

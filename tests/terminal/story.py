@@ -16,7 +16,7 @@ from typing import Protocol
 from acestep_tui.runs.liveness import is_locked
 from engine.contract.run_dir import RunDir
 
-NUM_STEPS, LEARNING_RATE = 320, "0.002"
+NUM_STEPS, LEARNING_RATE, EVERY = 320, "0.002", "160"
 _LEARNT_STEP = 150
 _SHORT_S, _LONG_S = 30.0, 120.0
 
@@ -71,6 +71,9 @@ def set_up_the_demo(shown: Shown, *, num_steps: int = NUM_STEPS) -> None:
     # So few steps of so small a model want to be large ones.
     shown.press("enter", "enter", "ctrl+u", LEARNING_RATE)
     shown.wait_for(LEARNING_RATE, "● yours")
+    # Test clips of half a minute take longer than the steps between them.
+    shown.press("tab", "tab", "ctrl+u", EVERY)
+    shown.wait_for(f" {EVERY}", "steps: a clip")
     shown.press("ctrl+n")
     shown.wait_for("Ready to start", "acestep-tui --run demo.json", timeout_s=_SHORT_S)
     shown.press("ctrl+n")
