@@ -35,6 +35,7 @@ class Desk:
         return {
             **kept,
             "PYTHONPATH": str(ROOT),
+            "HOME": str(self.cwd),
             "XDG_CACHE_HOME": str(self.cache),
             "XDG_STATE_HOME": str(self.state),
             "HF_HUB_OFFLINE": "1",
