@@ -35,7 +35,7 @@ class Desk:
         return {
             **kept,
             "PYTHONPATH": str(ROOT),
-            "HOME": str(self.cwd),
+            "HOME": str(self.state / "home"),
             "XDG_CACHE_HOME": str(self.cache),
             "XDG_STATE_HOME": str(self.state),
             "HF_HUB_OFFLINE": "1",
