@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
-# Leave one variable to the machine: how many tests run side by side.
-TEST_WORKERS ?= auto
+# How many tests run side by side: one more than there are cores, as many tests wait for a process of their own.
+TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else "auto")')
 
 .PHONY: env demo test check package-test disk-test tmux-test bench bench-tui screenshots format clean
 
