@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
+# In a checkpoint and in the run's folder: the averaged weights.
+EMA_FOLDER = "ema"
 CHECKPOINT_PATTERN = re.compile(r"^checkpoint-(\d+)(-rolling)?$")
 # What a proposed folder begins with: its date and time.
 _DATED = re.compile(r"^\d{4}-\d{2}-\d{2}_\d{4}_")
@@ -61,6 +63,11 @@ class RunDir:
     def control(self) -> Path:
         """Folder of command files, renamed in by viewers and deleted by the worker."""
         return self.path / "control"
+
+    @property
+    def cache_json(self) -> Path:
+        """Which entries of the cache its newest start takes."""
+        return self.path / "cache.json"
 
     @property
     def lock(self) -> Path:

@@ -6,9 +6,13 @@ import math
 from dataclasses import dataclass
 
 from engine.contract.config import Config
+from engine.contract.errors import ConfigError
+from engine.contract.feature_models import FEATURE_MODELS
+from engine.contract.prompt_library import clip_texts
+from engine.planning.average import saved_average_bytes
 from engine.planning.facts import DataFacts, num_latent_frames
 from engine.planning.sizes import ModelSizes
-from engine.planning.vram import num_trainable
+from engine.planning.trained import num_trainable, optimizer_bytes, trained_parts
 
 _LATENT_BYTES = 8 * 16 * 4  # a frame: 8 channels, 16 rows, fp32 (ace-step-v1.md 12)
 _ENTRY_BYTES = 600  # safetensors header and lengths
@@ -39,22 +43,36 @@ def audio_entry_bytes(seconds: float) -> int:
     return math.ceil(num_latent_frames(seconds)) * _LATENT_BYTES + _ENTRY_BYTES
 
 
+def feature_bytes(seconds: float) -> int:
+    """The musical features of so many seconds, two bytes a number: 13.8 MB a minute (config-formats.md 5.2)."""
+    return math.ceil(seconds * sum(model.bytes_per_s for model in FEATURE_MODELS))
+
+
 def estimate_disk(config: Config, *, data: DataFacts, sizes: ModelSizes, num_steps: int) -> DiskEstimate:
     """Estimate what the run will write until its end; prepared songs that are there already count as written."""
-    new_clips = sorted(data.clip_s)[data.num_cached :]
-    captions = data.num_captions * (min(_CAPTION_TOKENS, config.tokenizer_max_length) * _TEXT_WIDTH * 4 + _ENTRY_BYTES)
+    new_clips = [] if config.vae_cache_disable else sorted(data.clip_s)[data.num_cached :]
+    num_captions = 0 if config.text_cache_disable else data.num_captions
+    captions = num_captions * (min(_CAPTION_TOKENS, config.tokenizer_max_length) * _TEXT_WIDTH * 4 + _ENTRY_BYTES)
     trainable = num_trainable(config, sizes)
     is_full = config.model_type == "full"
-    weights = sizes.num_parameters * 4 if is_full else trainable * 4
-    optimizer = trainable * 4 * (1 if config.optimizer == "torch-sgd" else 2)
+    parts = trained_parts(config, sizes)
+    weights = sum(part.num * part.weight_bytes for part in parts)
+    if is_full:
+        weights = sizes.num_parameters * max(part.weight_bytes for part in parts)
+    average = saved_average_bytes(config, trainable)
     return DiskEstimate(
-        cache_bytes=sum(map(audio_entry_bytes, new_clips)) + captions,
-        checkpoint_bytes=weights + optimizer + _CHECKPOINT_BYTES,
+        cache_bytes=sum(map(audio_entry_bytes, new_clips)) + captions + _featured_bytes(data),
+        checkpoint_bytes=weights + optimizer_bytes(config, sizes) + average + _CHECKPOINT_BYTES,
         num_checkpoints=num_kept_checkpoints(config, num_steps),
         # The final weights stand in the run folder in resume form, an adapter also in its shareable form (bf16).
-        export_bytes=weights + (0 if is_full else trainable * 2),
+        export_bytes=weights + average + (0 if is_full else trainable * 2 * (2 if config.use_ema else 1)),
         clip_bytes=int(num_clips(config, num_steps) * config.validation_audio_duration * _CLIP_BYTES_PER_S),
     )
+
+
+def _featured_bytes(data: DataFacts) -> int:
+    """Entries with features stand beside the plain ones and hold the latents too."""
+    return feature_bytes(data.feature_s) + (audio_entry_bytes(data.feature_s) if data.feature_s else 0)
 
 
 def num_kept_checkpoints(config: Config, num_steps: int) -> int:
@@ -69,7 +87,10 @@ def num_kept_checkpoints(config: Config, num_steps: int) -> int:
 
 def num_clips(config: Config, num_steps: int) -> int:
     """Test clips that the run will make."""
-    if config.validation_disable or config.validation_prompt is None:
-        return 0
+    try:
+        num_prompts = len(clip_texts(config))
+    except ConfigError:  # a file of prompts that cannot be read: the start refuses it
+        num_prompts = 1
     interval = config.validation_step_interval
-    return (num_steps // interval if interval else 0) + int(config.validation_on_startup)
+    times = (num_steps // interval if interval else 0) + config.validation_on_startup + (not config.disable_benchmark)
+    return num_prompts * times

@@ -1,0 +1,65 @@
+"""Putting together what makes cache entries in the middle of a run, where a configuration asks for that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.batches.bucket import Entry
+from engine.batches.recut import Recut
+from engine.cache.on_demand import OnDemand
+from engine.cache.policy import CachePolicy, cache_policy
+from engine.contract.backends import Backends
+from engine.train.announce import Run
+from engine.train.features import adding_features
+from engine.train.prepare import Caches, Songs, encoder_loaders
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a reader needs beside the caches where entries are made during training.
+
+    Attributes:
+        on_demand: Makes them; None where everything was prepared.
+        recut: Where a clip is cut at a visit.
+        others: Songs of one length by data set and bucket.
+    """
+
+    on_demand: OnDemand | None
+    recut: Recut
+    others: dict[tuple[str, str], list[Entry]]
+
+
+def making_of(run: Run, backends: Backends, caches: Caches, songs: Songs) -> Making:
+    """The encoders of a run that makes entries when they are needed; they are loaded at the first that is missing."""
+    policy = cache_policy(run.config, backends)
+    return Making(
+        on_demand=_on_demand(run, policy, caches) if policy.needs_encoders else None,
+        recut=Recut(
+            {backend.id: backend.audio.truncation_mode for backend in backends.training},
+            per_visit=policy.unwritten,
+            per_epoch=policy.cleared,
+            seed=run.config.seed,
+        ),
+        others=_by_length(songs),
+    )
+
+
+def _on_demand(run: Run, policy: CachePolicy, caches: Caches) -> OnDemand:
+    load_codec, load_text_encoder = encoder_loaders(run.config, run.family, run.device)
+    return OnDemand(
+        audio=caches.audio,
+        text=caches.text,
+        policy=policy,
+        load_codec=load_codec,
+        load_text_encoder=load_text_encoder,
+        on_problem=run.reporter.problem,
+        add_features=adding_features(run.config, caches, device=run.device),
+    )
+
+
+def _by_length(songs: Songs) -> dict[tuple[str, str], list[Entry]]:
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entries in songs.training.values():
+        for entry in entries:
+            groups.setdefault((entry.song.backend_id, entry.bucket), []).append(entry)
+    return groups
