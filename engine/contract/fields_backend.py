@@ -1,21 +1,22 @@
-"""The keys of one entry of multidatabackend.json (config-formats.md sections 2.1, 2.3 and 2.4)."""
+"""The keys of one entry of multidatabackend.json (config-formats.md sections 2.1, 2.3, 2.4 and 2.7)."""
 
 from __future__ import annotations
 
 from engine.contract.fields_base import Setting, SettingType, Value
 from engine.contract.fields_data import CAPTION_STRATEGIES, REFUSED_STRATEGIES
+from engine.contract.foreign_keys import ForeignKeys
 
 _SECTION = "Data set"
-_NO_HUB = "hub data sets are not available yet in this version; put the songs into a folder and set type local"
+_SEARCHED = "the search takes seconds and is always done, and nothing of it is stored"
 
-_IGNORED: tuple[tuple[str, SettingType, Value, str], ...] = (
-    ("is_regularisation_data", "bool", False, "Regularisation"),
-    ("skip_file_discovery", "str", None, "Skip the search"),
-    ("preserve_data_backend_cache", "bool", False, "Keep the list of files"),
-    ("metadata_update_interval", "int", None, "Store the list every"),
-    ("compress_cache", "bool", False, "Pack prepared songs"),
-    ("write_batch_size", "int", None, "Entries per write"),
-    ("text_encoder_batch_size", "int", None, "Captions at once"),
+_IGNORED: tuple[tuple[str, SettingType, Value, str, str], ...] = (
+    ("is_regularisation_data", "bool", False, "Regularisation", "only LyCORIS knows it; these songs are trained on"),
+    ("skip_file_discovery", "str", None, "Skip the search", _SEARCHED),
+    ("preserve_data_backend_cache", "bool", False, "Keep the list of files", _SEARCHED),
+    ("metadata_update_interval", "int", None, "Store the list every", _SEARCHED),
+    ("compress_cache", "bool", False, "Pack prepared songs", "entries are never packed"),
+    ("write_batch_size", "int", None, "Entries per write", "each entry is written as soon as it is ready"),
+    ("text_encoder_batch_size", "int", None, "Captions at once", "the setting of the same name counts"),
 )
 
 BACKEND_SETTINGS: tuple[Setting, ...] = (
@@ -26,11 +27,11 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         "local",
         _SECTION,
         "Kind",
-        "Where the songs are: in a folder (local).",
-        choices=("local",),
-        refused_values=(
-            ("huggingface", _NO_HUB),
-            *((name, f"{name} is not supported") for name in ("aws", "csv", "webshart", "memory", "parquet")),
+        "Where the songs are: in a folder (local), or in the rows of a data set of the hub, also as a folder here "
+        "(huggingface).",
+        choices=("local", "huggingface"),
+        refused_values=tuple(
+            (name, f"{name} is not supported") for name in ("aws", "csv", "webshart", "memory", "parquet")
         ),
     ),
     Setting(
@@ -55,7 +56,25 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         aliases=("instance_data_root",),
         nullable=True,
     ),
-    Setting("cache_dir", "path", None, _SECTION, "Cache", "Where prepared captions are kept.", nullable=True),
+    Setting(
+        "dataset_name",
+        "str",
+        None,
+        _SECTION,
+        "Hub data set",
+        "OWNER/NAME on the hub, or its folder: made by save_to_disk, of parquet, arrow or jsonl files, or of audio "
+        "files with a metadata file.",
+        nullable=True,
+    ),
+    Setting(
+        "cache_dir",
+        "path",
+        None,
+        _SECTION,
+        "Cache",
+        "Where prepared captions are kept; of a hub data set, where sound in its rows is unpacked.",
+        nullable=True,
+    ),
     Setting("cache_dir_vae", "path", None, _SECTION, "Cache of songs", "Where prepared songs are kept.", nullable=True),
     Setting(
         "text_embeds",
@@ -69,13 +88,13 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "metadata_backend",
         "choice",
-        "discovery",
+        None,
         _SECTION,
         "How files are found",
-        "By looking into the folder.",
-        choices=("discovery",),
+        "By looking into the folder (discovery), or by the rows of a hub data set (huggingface); it follows from type.",
+        choices=("discovery", "huggingface"),
         value_aliases=(("json", "discovery"), ("filesystem", "discovery")),
-        refused_values=(("huggingface", _NO_HUB),),
+        nullable=True,
     ),
     Setting(
         "caption_strategy",
@@ -83,9 +102,9 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "Captions from",
-        "As the setting of the same name, for this data set.",
-        choices=CAPTION_STRATEGIES,
-        refused_values=REFUSED_STRATEGIES,
+        "As the setting of the same name, for this data set; those of the hub take theirs from columns (huggingface).",
+        choices=(*CAPTION_STRATEGIES, "huggingface"),
+        refused_values=tuple(pair for pair in REFUSED_STRATEGIES if pair[0] != "huggingface"),
         nullable=True,
     ),
     Setting(
@@ -143,7 +162,13 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         minimum=1,
         nullable=True,
     ),
-    Setting("audio", "object", None, _SECTION, "Audio", "The block of the next table.", nullable=True),
+    Setting("audio", "object", None, _SECTION, "Audio", "The block of its own table below.", nullable=True),
+    Setting(
+        "config", "object", None, _SECTION, "Columns", "Keys of a hub data set, in their own table.", nullable=True
+    ),
+    Setting(
+        "huggingface", "object", None, _SECTION, "Columns", "The same; what stands in config counts.", nullable=True
+    ),
     Setting(
         "start_epoch",
         "int",
@@ -152,7 +177,6 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         "From epoch",
         "The data set is used from this epoch on.",
         minimum=0,
-        status="later",
     ),
     Setting(
         "start_step",
@@ -162,7 +186,6 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         "From step",
         "The data set is used from this step on.",
         minimum=0,
-        status="later",
     ),
     Setting(
         "end_epoch",
@@ -170,9 +193,9 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "To epoch",
-        "The data set is used up to this epoch.",
+        "The last epoch in which the data set is used.",
+        minimum=1,
         nullable=True,
-        status="later",
     ),
     Setting(
         "end_step",
@@ -180,9 +203,9 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "To step",
-        "The data set is used up to this step.",
+        "The last step in which the data set is used.",
+        minimum=1,
         nullable=True,
-        status="later",
     ),
     Setting(
         "vae_cache_disable",
@@ -191,7 +214,6 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Keep no prepared songs",
         "As the setting of the same name.",
-        status="later",
     ),
     Setting(
         "vae_cache_ondemand",
@@ -200,7 +222,6 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Prepare when needed",
         "As the setting of the same name.",
-        status="later",
     ),
     Setting(
         "vae_cache_clear_each_epoch",
@@ -209,7 +230,6 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Prepare anew each epoch",
         "Prepare the songs again in each epoch.",
-        status="later",
     ),
     Setting(
         "text_cache_disable",
@@ -218,7 +238,6 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Keep no captions",
         "As the setting of the same name.",
-        status="later",
     ),
     Setting(
         "text_cache_ondemand",
@@ -227,7 +246,6 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Captions when needed",
         "As the setting of the same name.",
-        status="later",
     ),
     Setting(
         "caption_filter_list",
@@ -235,9 +253,9 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "Words left out",
-        "Words that are taken out of captions.",
+        "Of a text_embeds entry: what is taken out of captions, as a list or the path of a .txt or .json file. It "
+        "holds texts, regular expressions, or s/find/replace/.",
         nullable=True,
-        status="later",
     ),
     Setting(
         "caption_shuffle",
@@ -245,9 +263,8 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "Shuffle tags",
-        "Shuffle the tags of captions.",
+        "Use captions with their tags in other orders too: an object, with keys of its own table.",
         nullable=True,
-        status="later",
     ),
     *(
         Setting(
@@ -256,12 +273,21 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
             default,
             _SECTION,
             label,
-            "As the setting of the same name; no effect.",
+            "A key of SimpleTuner.",
             nullable=True,
             status="ignored",
+            status_note=note,
         )
-        for key, kind, default, label in _IGNORED
+        for key, kind, default, label, note in _IGNORED
     ),
 )
 
-BACKEND_FOREIGN_PREFIXES = ("crop", "resolution", "minimum_image_size", "maximum_image_size", "target_downsample_size")
+BACKEND_FOREIGN_KEYS = (
+    ForeignKeys(
+        "ignored for audio",
+        (
+            *("crop", "crop_", "resolution", "resolution_"),
+            *("minimum_image_size", "maximum_image_size", "target_downsample_size"),
+        ),
+    ),
+)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from engine.contract.fields import FOREIGN_PREFIXES, NEGATED_ALIASES, SETTINGS
+from engine.contract.fields import NEGATED_ALIASES, SETTINGS
 from engine.contract.fields_audio import AUDIO_SETTINGS
 from engine.contract.fields_backend import BACKEND_SETTINGS
 from engine.contract.fields_base import Setting, Value
+from engine.contract.fields_hub import HUB_SETTINGS, SHUFFLE_SETTINGS
 from engine.contract.files import write_atomic
+from engine.contract.foreign_keys import FOREIGN_KEYS
 
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 _HEAD = """# Settings
@@ -41,12 +43,21 @@ def reference_page() -> str:
         f"{_table(AUDIO_SETTINGS)}"
     )
     parts.append(
+        "## multidatabackend.json: a hub data set\n\n"
+        "They may stand in `config`, in `huggingface` or directly on the data set; the first of these counts.\n\n"
+        f"{_table(HUB_SETTINGS)}"
+    )
+    parts.append(f"## multidatabackend.json: its `caption_shuffle`\n\n{_table(SHUFFLE_SETTINGS)}")
+    parts.append(
         "## Names from SimpleTuner without effect here\n\n"
-        "Keys that begin like this are for pictures or video; they are accepted and reported once: "
-        + ", ".join(f"`{prefix}`" for prefix in FOREIGN_PREFIXES)
-        + ".\n"
+        "They are accepted and reported once. `…` stands for any ending.\n\n"
+        + "".join(f"- **{group.why}**: {_foreign(group.names)}.\n" for group in FOREIGN_KEYS)
     )
     return "\n".join(parts)
+
+
+def _foreign(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}…`" if name.endswith("_") else f"`{name}`" for name in names)
 
 
 def _order(section: str) -> int:

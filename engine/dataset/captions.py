@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.contract.caption_filter import filtered
+from engine.dataset.caption_shuffle import shuffled
 from engine.dataset.report import Problem
 from engine.dataset.text_file import read_text, short_name
 
@@ -15,28 +17,52 @@ if TYPE_CHECKING:
 _NEWLINES = re.compile(r"\r\n|\r|\n")
 
 
-def read_captions(path: Path, song: str, backend: LocalBackend) -> tuple[tuple[str, ...], list[Problem]]:
+def read_captions(
+    path: Path, song: str, backend: LocalBackend, *, own: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], list[Problem]]:
     """Alternative captions of one song, by the backend's `caption_strategy`; none when the song must be left out.
+
+    Its tags are shuffled and words taken out as the backend says; an instance prompt in front stays in front.
 
     Args:
         path: The audio file.
         song: Its relative path, for problems.
-        backend: Strategy and instance prompt.
+        backend: Strategy, instance prompt, shuffling and filters.
+        own: What the row of a hub data set says, for strategy `huggingface`.
 
     Returns:
         Captions, and the problems met; without captions the last problem is the error that says why.
     """
-    prompts = backend.instance_prompt or ()
+    filters = backend.text_embeds.caption_filters
+    prompts = tuple(filter(None, (filtered(prompt, filters) for prompt in backend.instance_prompt or ())))
     if backend.only_instance_prompt or backend.caption_strategy == "instanceprompt":
-        return prompts, []
-    if backend.caption_strategy == "filename":
-        captions: tuple[str, ...] = tuple(filter(None, [path.stem.replace("_", " ").strip()]))
-        problems = [] if captions else [_left_out(song, "no_caption", "its file name holds no words for a caption")]
-    else:
-        captions, problems = _from_text_file(path, song, keep_lines=backend.disable_multiline_split)
-    if backend.prepend_instance_prompt:
+        return prompts, [] if prompts else [_filtered_away(song)]
+    captions, problems = _written(path, song, backend, own)
+    kept = tuple(dict.fromkeys(filter(None, (filtered(caption, filters) for caption in captions))))
+    if captions and not kept:
+        problems = [*problems, _filtered_away(song)]
+    captions = shuffled(kept, backend.caption_shuffle)
+    if backend.prepend_instance_prompt and prompts:
         captions = tuple(f"{prompt} {caption}" for prompt in prompts for caption in captions)
     return captions, problems
+
+
+def _written(
+    path: Path, song: str, backend: LocalBackend, own: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """The song's captions as they stand in its text file, its name or its row."""
+    if backend.caption_strategy == "huggingface":
+        return own, [] if own else [_left_out(song, "no_caption", "its row has no caption")]
+    if backend.caption_strategy == "filename":
+        captions: tuple[str, ...] = tuple(filter(None, [path.stem.replace("_", " ").strip()]))
+        return captions, [] if captions else [
+            _left_out(song, "no_caption", "its file name holds no words for a caption")
+        ]
+    return _from_text_file(path, song, keep_lines=backend.disable_multiline_split)
+
+
+def _filtered_away(song: str) -> Problem:
+    return _left_out(song, "empty_caption", "caption_filter_list leaves nothing of its caption")
 
 
 def caption_file(path: Path) -> Path:

@@ -21,11 +21,38 @@ OnFolder = Callable[[Path], None]
 
 
 @dataclass(frozen=True, slots=True)
+class RowFacts:
+    """What the rows of a hub data set say about an audio file.
+
+    Attributes:
+        captions: Alternatives; none where every column is empty.
+        lyrics: As they stand there; None = none, empty = it says that it is an instrumental.
+        num_copies: So many rows are this very song: it counts as often in an epoch.
+        problem: Why it has to be left out, known before the file is looked at.
+        stated_s: How long it is said to be, in seconds.
+    """
+
+    captions: tuple[str, ...] = ()
+    lyrics: str | None = None
+    num_copies: int = 1
+    problem: Problem | None = None
+    stated_s: float | None = None
+
+    def is_other_than(self, duration_s: float) -> bool:
+        """Whether the stated length is not that of the file (rounding and padding aside)."""
+        return self.stated_s is not None and abs(self.stated_s - duration_s) > max(1.0, 0.02 * duration_s)
+
+
+@dataclass(frozen=True, slots=True)
 class AudioPath:
-    """An audio file that was found: its path, and its printable path below the folder with `/`."""
+    """An audio file that was found: its path, and its printable path below the folder with `/`.
+
+    ``row`` is what a hub data set says about it; None for a file of a folder, which has text files beside it.
+    """
 
     path: Path
     relative: str
+    row: RowFacts | None = None
 
 
 def find_audio(folder: Path, *, on_folder: OnFolder | None = None) -> tuple[list[AudioPath], list[Problem]]:

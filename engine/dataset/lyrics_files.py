@@ -43,6 +43,19 @@ def read_lyrics(path: Path, song: str, audio: AudioBlock) -> tuple[Lyrics | None
     return None, [Problem(song, "warning", "no_lyrics", "no lyrics: trains as an instrumental")]
 
 
+def lyrics_of_row(written: str | None, song: str) -> tuple[Lyrics | None, list[Problem]]:
+    """Lyrics out of the row of a hub data set.
+
+    Args:
+        written: As they stand there; None = missing, empty = it says that it is an instrumental.
+        song: Its name, for problems.
+    """
+    if written is None:
+        return None, [Problem(song, "warning", "no_lyrics", "no lyrics: trains as an instrumental")]
+    lyrics = parse_lyrics(written)
+    return (lyrics if lyrics.text else None), []
+
+
 def lyrics_paths(path: Path, audio: AudioBlock) -> list[Path]:
     """Where to look for the lyrics of an audio file, in order; the first file that is there wins."""
     folder = path.parent.absolute()

@@ -18,6 +18,7 @@ WHOLE_SONG_SHARE = 0.9
 # Codes of problems that keep a song out, with the words of the summary, worst first.
 _LEFT_OUT_WORDS = {
     "unreadable": "unreadable",
+    "not_found": "not found",
     "no_caption": "without caption",
     "empty_caption": "without caption",
     "too_short": "too short",
@@ -43,6 +44,7 @@ class Song:
         captions: Alternatives, at least one; one is drawn each visit.
         lyrics: Text ready for training, without time stamps; None = trains as an instrumental.
         timed_lines: The lines with their start, when the lyrics file has LRC stamps.
+        num_copies: It counts as so many songs in an epoch: as many rows of a hub data set are this very song.
     """
 
     backend_id: str
@@ -58,6 +60,7 @@ class Song:
     captions: tuple[str, ...]
     lyrics: str | None = None
     timed_lines: tuple[TimedLine, ...] = ()
+    num_copies: int = 1
 
     def lyrics_between(self, start_s: float, end_s: float) -> str | None:
         """Lyrics for a piece of the song (spec config-formats.md 2.2, `long_clip`).
@@ -77,9 +80,9 @@ class Problem:
     Attributes:
         file: Path below the data folder.
         severity: "error" = left out, "warning" = used with a reservation.
-        code: For programs. Left out: unreadable, no_caption, empty_caption, too_short, too_long. Used all the same:
-            no_lyrics, empty_lyrics, encoding, shared_caption, long_clip, cut_off. Not about a song:
-            unreadable_folder, link_not_followed, unknown_file.
+        code: For programs. Left out: unreadable, not_found, no_caption, empty_caption, too_short, too_long. Used all
+            the same: no_lyrics, empty_lyrics, encoding, shared_caption, long_clip, cut_off, other_duration. Not about
+            a song: unreadable_folder, link_not_followed, unknown_file, no_column, rows_repeated.
         reason: For people, at most 100 characters; of an error it begins with "left out: ".
     """
 

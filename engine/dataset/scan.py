@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.contract.errors import ConfigError, DataError
+from engine.contract.errors import ConfigError
 from engine.dataset.audio_file import AudioInfo, UnreadableAudioError, read_info
 from engine.dataset.captions import caption_file, read_captions
-from engine.dataset.folder import AUDIO_SUFFIXES, AudioPath, OnFolder, find_audio
-from engine.dataset.lyrics_files import read_lyrics
+from engine.dataset.folder import AudioPath, OnFolder, find_audio
+from engine.dataset.hub_songs import find_row_audio
+from engine.dataset.lyrics_files import lyrics_of_row, read_lyrics
 from engine.dataset.lyrics_text import Lyrics
+from engine.dataset.nothing_usable import NothingUsableError, nothing_usable
 from engine.dataset.report import Problem, ScanReport, Song, duration_words, merge_reports
 from engine.dataset.text_file import short_name
 
@@ -45,7 +47,6 @@ __all__ = [
 MAX_SONG_S = 240.0
 # Few enough for a slow terminal, often enough for a bar that moves.
 _PROGRESS_INTERVAL_S = 0.1
-_MAX_REASONS = 5
 
 OnProgress = Callable[[int, int], None]
 OnProblem = Callable[[Problem], None]
@@ -61,14 +62,6 @@ class FileFinding:
     relative_path: str
     song: Song | None
     problems: tuple[Problem, ...]
-
-
-class NothingUsableError(DataError):
-    """A folder without one usable song; `report` has what was found all the same."""
-
-    def __init__(self, message: str, *, hint: str, report: ScanReport) -> None:
-        super().__init__(message, hint=hint)
-        self.report = report
 
 
 def scan_backend(
@@ -111,7 +104,7 @@ def scan_backends(
         exclude_files: Relative paths that the user left out.
         instrumental_files: Relative paths of songs without a voice: no lyrics are read or missed.
         on_progress: Called with (files done, files in all), at most ten times a second and at the end; may raise to
-            stop the scan.
+            stop the scan. It begins anew after sound in the rows of a hub data set was unpacked.
         on_problem: Called with each problem as it is found, in the order of the files.
         on_file: Called with each file that was looked at, in their order; may raise to stop the scan.
         on_folder: Called with each folder before it is listed; may raise to stop the scan.
@@ -121,12 +114,15 @@ def scan_backends(
 
     Raises:
         ConfigError: A folder is missing or is not a folder.
-        NothingUsableError: A backend has no audio file, no caption anywhere, or nothing that decodes.
+        DataError: A hub data set is of no known form or damaged; of it `NothingUsableError`: a backend has no audio
+            file, no caption anywhere, or nothing that decodes.
+        DiskError: There is no room to unpack a hub data set.
     """
     excluded, instrumental = _Names(exclude_files), _Names(instrumental_files)
     tell = on_problem or (lambda _: None)
     scans = [
-        _start(backend, folder, excluded, instrumental, tell=tell, on_folder=on_folder) for backend, folder in backends
+        _start(backend, folder, excluded, instrumental, tell=tell, on_folder=on_folder, on_unpack=on_progress)
+        for backend, folder in backends
     ]
     total = sum(len(scan.files) for scan in scans)
     pool = ThreadPoolExecutor(max_workers or min(16, 2 * (os.cpu_count() or 1)), thread_name_prefix="scan")
@@ -189,11 +185,15 @@ class _FolderScan:
     instrumental: frozenset[str]
     shared: dict[str, str]
     num_excluded: int
+    num_beyond_limit: int = 0
     songs: list[Song] = field(default_factory=list)
     num_without_lyrics: int = 0
 
     def examine(self, file: AudioPath) -> tuple[Song | None, list[Problem]]:
         """Look at one file, in a thread: the song (None = left out) and its problems."""
+        row = file.row
+        if row is not None and row.problem is not None:
+            return None, [row.problem]
         try:
             info = read_info(file.path)
             facts = file.path.stat()
@@ -206,7 +206,12 @@ class _FolderScan:
             problems.append(length_problem)
             if length_problem.severity == "error":
                 return None, problems
-        captions, caption_problems = read_captions(file.path, file.relative, self.backend)
+        if row is not None and row.is_other_than(info.duration_s):
+            reason = f"its row says {row.stated_s:.1f} s, it is {info.duration_s:.1f} s long: that counts"
+            problems.append(Problem(file.relative, "warning", "other_duration", reason))
+        captions, caption_problems = read_captions(
+            file.path, file.relative, self.backend, own=row.captions if row is not None else ()
+        )
         problems += caption_problems
         if not captions:
             return None, problems
@@ -215,7 +220,10 @@ class _FolderScan:
             problems.append(Problem(file.relative, "warning", "shared_caption", reason))
         lyrics: Lyrics | None = None
         if file.relative not in self.instrumental:
-            lyrics, lyrics_problems = read_lyrics(file.path, file.relative, self.backend.audio)
+            if row is not None:
+                lyrics, lyrics_problems = lyrics_of_row(row.lyrics, file.relative)
+            else:
+                lyrics, lyrics_problems = read_lyrics(file.path, file.relative, self.backend.audio)
             problems += lyrics_problems
         return _song(self.backend.id, file, info=info, facts=facts, captions=captions, lyrics=lyrics), problems
 
@@ -237,15 +245,15 @@ class _FolderScan:
         report = ScanReport(
             songs=tuple(songs),
             problems=tuple(self.problems),
-            num_files=len(self.files) + self.num_excluded,
+            num_files=len(self.files) + self.num_excluded + self.num_beyond_limit,
             num_without_lyrics=sum(
                 song.lyrics is None and song.relative_path not in self.instrumental for song in songs
             ),
             num_excluded=self.num_excluded,
-            num_beyond_limit=len(self.songs) - len(songs),
+            num_beyond_limit=len(self.songs) - len(songs) + self.num_beyond_limit,
         )
         if not songs:
-            raise _nothing_usable(self.folder, report)
+            raise nothing_usable(self.folder, report, is_hub=self.backend.rows is not None)
         return report
 
 
@@ -257,11 +265,13 @@ def _start(
     *,
     tell: OnProblem,
     on_folder: OnFolder | None,
+    on_unpack: OnProgress | None,
 ) -> _FolderScan:
-    """List the folder's audio files, without those the user left out.
+    """List the audio files of a folder or of a hub data set's rows, without those the user left out.
 
     Raises:
         ConfigError: The folder is missing or is not a folder.
+        DataError, DiskError: As `find_row_audio`.
     """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
@@ -269,18 +279,28 @@ def _start(
             f"The data folder {folder} of backend {backend.id} {what}",
             hint="Correct instance_data_dir, or make the folder and put songs into it.",
         )
-    found, problems = find_audio(folder, on_folder=on_folder)
+    if backend.rows is not None:
+        rows = find_row_audio(
+            backend, folder, on_unpack=on_unpack, on_rows=(lambda: on_folder(folder)) if on_folder else None
+        )
+        found, problems, num_beyond_limit = rows.files, rows.problems, rows.num_beyond_limit
+    else:
+        (found, problems), num_beyond_limit = find_audio(folder, on_folder=on_folder), 0
     for problem in problems:
         tell(problem)
     files = [file for file in found if file.relative not in excluded]
+    without_voice = {file.relative for file in files if file.relative in instrumental}
+    # An empty text in a row says so; a null is a song whose lyrics are missing.
+    without_voice |= {file.relative for file in files if file.row is not None and file.row.lyrics == ""}
     return _FolderScan(
         backend=backend,
         folder=folder,
         files=files,
         problems=problems,
-        instrumental=frozenset(file.relative for file in files if file.relative in instrumental),
+        instrumental=frozenset(without_voice),
         shared=_sharing(files) if backend.caption_strategy == "textfile" else {},
         num_excluded=len(found) - len(files),
+        num_beyond_limit=num_beyond_limit,
     )
 
 
@@ -335,6 +355,7 @@ def _song(
         captions=captions,
         lyrics=lyrics.text if lyrics is not None else None,
         timed_lines=lyrics.timed_lines if lyrics is not None else (),
+        num_copies=file.row.num_copies if file.row is not None else 1,
     )
 
 
@@ -348,39 +369,3 @@ def _subset(songs: list[Song], backend: LocalBackend) -> list[Song]:
 
     kept = {song.relative_path for song in sorted(songs, key=draw)[: backend.max_num_samples]}
     return [song for song in songs if song.relative_path in kept]
-
-
-def _nothing_usable(folder: Path, report: ScanReport) -> NothingUsableError:
-    """The error for a folder without one usable song, with the reasons and what to do."""
-    if not report.num_files:
-        suffixes = " ".join(suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES)
-        message = f"No audio file in {folder}"
-        reasons = [f"  {problem.file}: {problem.reason}" for problem in report.problems[:_MAX_REASONS]]
-        hint = f"Put songs there, or set instance_data_dir to another folder. Read are: {suffixes}."
-        return NothingUsableError("\n".join([message, *reasons]), hint=hint, report=report)
-    if report.num_excluded == report.num_files:
-        message = f"All {report.num_files:,} files in {folder} are left out by exclude_files"
-        return NothingUsableError(message, hint="Take some of them back.", report=report)
-    left_out = report.left_out
-    files = "The one file" if report.num_files == 1 else f"None of the {report.num_files:,} files"
-    verb = "cannot" if report.num_files == 1 else "can"
-    counts = [*report.left_out_words(), *([f"{report.num_excluded:,} left out by you"] if report.num_excluded else [])]
-    lines = [f"{files} in {folder} {verb} be used: {', '.join(counts)}"]
-    lines += [f"  {problem.file}: {problem.reason.removeprefix('left out: ')}" for problem in left_out[:_MAX_REASONS]]
-    if len(left_out) > _MAX_REASONS:
-        lines.append(f"  … and {len(left_out) - _MAX_REASONS:,} more")
-    codes = {problem.code for problem in left_out}
-    hints = [hint for code, hint in _HINTS.items() if code in codes]
-    return NothingUsableError("\n".join(lines), hint=" ".join(dict.fromkeys(hints)), report=report)
-
-
-_CAPTION_HINT = (
-    "Put a .txt with the same name next to each song, or take captions from the file names: caption_strategy filename."
-)
-_HINTS = {
-    "no_caption": _CAPTION_HINT,
-    "empty_caption": _CAPTION_HINT,
-    "too_long": "Raise max_duration_seconds, or set long_clip to cut or pieces.",
-    "too_short": "Lower min_duration_seconds.",
-    "unreadable": "Export or copy the damaged songs again.",
-}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.backends import AudioBlock, LocalBackend, load_backends
+from engine.contract.backends import AudioBlock, CaptionShuffle, LocalBackend, TextEmbeds, Window, load_backends
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError
 
@@ -45,20 +45,11 @@ def test_the_seeds_local_file_is_accepted_unchanged(tmp_path):
     (tmp_path / "datasets/my_audio_files").mkdir(parents=True)
     (tmp_path / "sets.json").write_text((SEED / "multidatabackend_local.json").read_text())
     found = load_backends(Config.from_dict({"data_backend_config": "sets.json"}), base_dir=tmp_path)
-    assert found.training == (
-        LocalBackend(id="my-audio-dataset", instance_data_dir=str(tmp_path / "datasets/my_audio_files")),
-    )
+    texts = TextEmbeds(id="text-embeds", cache_dir=tmp_path / "cache/text/ace_step")
+    folder = str(tmp_path / "datasets/my_audio_files")
+    assert found.training == (LocalBackend(id="my-audio-dataset", instance_data_dir=folder, text_embeds=texts),)
     assert found.text_cache_dir == tmp_path / "cache/text/ace_step"
     assert found.notices == ()
-
-
-@pytest.mark.parametrize("file", ["multidatabackend_hub.json", "converted_backend.json"])
-def test_the_seeds_hub_data_sets_are_told_what_to_do_instead(refused, file):
-    entries = json.loads((SEED / file).read_text())
-    lines = refused(*(entries if isinstance(entries, list) else [entries]))
-    assert any(
-        "hub data sets are not available yet in this version; put the songs into a folder" in line for line in lines
-    )
 
 
 def test_the_seeds_lyrics_pattern(load):
@@ -88,6 +79,12 @@ def test_every_key_arrives(load, tmp_path):
             max_num_samples=10,
             cache_dir_vae="cache/vae/{model_family}/{id}",
             metadata_backend="json",
+            end_epoch=9,
+            end_step=100,
+            vae_cache_disable=True,
+            vae_cache_ondemand=True,
+            vae_cache_clear_each_epoch=True,
+            caption_shuffle={"enable": True, "count": 3, "seed": 7, "split_on": "space", "include_original": False},
             audio={
                 "duration_interval": 5,
                 "max_duration_seconds": 60,
@@ -112,6 +109,11 @@ def test_every_key_arrives(load, tmp_path):
         train_batch_size=4,
         max_num_samples=10,
         cache_dir_vae=tmp_path / "cache/vae/ace_step/mine",
+        window=Window(end_epoch=9, end_step=100),
+        vae_cache_disable=True,
+        vae_cache_ondemand=True,
+        vae_cache_clear_each_epoch=True,
+        caption_shuffle=CaptionShuffle(count=3, seed=7, split_on="space", include_original=False),
         audio=AudioBlock(
             duration_interval=5.0,
             max_duration_s=60.0,
@@ -205,10 +207,9 @@ def test_prompts_of_the_whole_configuration_reach_a_data_set(load):
         ({"instance_data_dir": "file.txt"}, "not a folder: {base}/file.txt"),
         ({"instance_data_dir": None}, "instance_data_dir is missing"),
         ({"id": ""}, "id is empty"),
-        ({"type": "aws"}, "aws is not supported. Accepted: local."),
-        ({"type": "huggingface"}, "hub data sets are not available yet in this version"),
+        ({"type": "aws"}, "aws is not supported. Accepted: local, huggingface."),
         ({"dataset_type": "image"}, "image is not for music"),
-        ({"caption_strategy": "huggingface"}, "only for data sets from the hub"),
+        ({"caption_strategy": "huggingface"}, "only for data sets of type huggingface"),
         ({"caption_strategy": "parquet"}, "parquet captions are not supported"),
         ({"caption_strategy": "instanceprompt"}, "instance_prompt is missing"),
         ({"prepend_instance_prompt": True}, "instance_prompt is missing; prepend_instance_prompt needs it"),
@@ -220,9 +221,18 @@ def test_prompts_of_the_whole_configuration_reach_a_data_set(load):
         ({"audio": {"max_duration": 3}}, "unknown key. The closest known key is max_duration_seconds"),
         ({"audio": 3}, "audio = 3: not an object. Accepted: an object"),
         ({"repeat": 3}, "unknown key. The closest known key is repeats"),
-        ({"vae_cache_disable": True}, "not available yet in this version"),
-        ({"start_step": 5}, "not available yet in this version"),
-        ({"caption_shuffle": {"enable": True}}, "not available yet in this version"),
+        ({"start_step": 5}, "no data set is used at the start"),
+        ({"start_epoch": 2}, "no data set is used at the start"),
+        ({"probability": 0}, "no data set is used at the start"),
+        ({"end_step": 0}, "end_step = 0: too small"),
+        ({"start_step": 5, "end_step": 5}, "end_step = 5: before its start. Accepted: 6 or more"),
+        ({"start_epoch": 3, "end_epoch": 2}, "end_epoch = 2: before its start. Accepted: 3 or more"),
+        ({"caption_shuffle": {"enable": True, "count": 0}}, "mine.caption_shuffle: count = 0: too small"),
+        ({"caption_shuffle": {"split_on": "tab"}}, "Accepted: comma, space, period."),
+        ({"caption_filter_list": ["x"]}, "caption_filter_list: not on songs. Accepted: on the text_embeds entry"),
+        ({"metadata_backend": "huggingface"}, 'metadata_backend = "huggingface": not for type local'),
+        ({"id": "a/b"}, "no name for a file. Accepted: a short name without / and \\."),
+        ({"id": ".."}, "no name for a file"),
         ({"text_embeds": "nope"}, 'text_embeds = "nope": no such entry. Accepted: none, leave it out.'),
     ],
 )
@@ -297,3 +307,62 @@ def test_bad_files(tmp_path, text, part):
     with pytest.raises(ConfigError) as caught:
         load_backends(Config.from_dict({"data_backend_config": "sets.json"}), base_dir=tmp_path)
     assert part.format(base=tmp_path) in caught.value.message
+
+
+def test_regularisation_is_said_to_do_nothing(load):
+    (notice,) = load(songs(is_regularisation_data=True)).notices
+    assert "is_regularisation_data has no effect: only LyCORIS knows it; these songs are trained on" in notice.message
+
+
+def test_each_data_set_has_its_place_of_prepared_captions(load, tmp_path):
+    texts = [
+        {"id": "a", "dataset_type": "text_embeds", "cache_dir": "x", "caption_filter_list": ["live"]},
+        {"id": "b", "dataset_type": "text_embeds", "cache_dir": "y/{model_family}", "text_cache_disable": True},
+        {"id": "c", "dataset_type": "text_embeds", "default": True},
+    ]
+    found = load(songs(text_embeds="b"), songs(id="other", text_embeds="a"), songs(id="third"), *texts)
+    assert [place.id for place in found.text_embeds] == ["c", "a", "b"]
+    assert [backend.text_embeds.id for backend in found.training] == ["b", "a", "c"]
+    assert [backend.text_embeds.cache_dir for backend in found.training] == [
+        tmp_path / "y/ace_step",
+        tmp_path / "x",
+        None,
+    ]
+    assert found.training[1].text_embeds.caption_filters == ("live",)
+    assert found.text_cache_disable and not found.text_cache_ondemand
+
+
+@pytest.mark.parametrize("name", ["words.txt", "words.json"])
+def test_the_filters_of_captions_may_stand_in_a_file(load, tmp_path, name):
+    entries = ["live", r"\(.*\)", "s/foo/bar/"]
+    content = json.dumps(entries) if name.endswith("json") else "\n".join(entries) + "\n\n"
+    (tmp_path / name).write_text(content)
+    text = {"id": "t", "dataset_type": "text_embeds", "caption_filter_list": name}
+    assert load(songs(), text).training[0].text_embeds.caption_filters == tuple(entries)
+
+
+@pytest.mark.parametrize(
+    ("written", "part"),
+    [
+        ("nowhere.txt", "cannot be read: No such file"),
+        (["[a"], "unterminated character set"),
+        (["s/a/\\1/"], "invalid group reference"),
+        (["s/a"], "not of the form s/find/replace/"),
+        ([3], "3: not a text"),
+    ],
+)
+def test_bad_filters_of_captions(refused, written, part):
+    (line,) = refused(songs(), {"id": "t", "dataset_type": "text_embeds", "caption_filter_list": written})
+    assert "t: caption_filter_list" in line and part in line
+
+
+def test_keys_of_the_other_kind_of_entry_do_nothing_and_are_said(load):
+    notices = load(songs(text_cache_disable=True), {"id": "t", "dataset_type": "text_embeds", "repeats": 3}).notices
+    assert [notice.code for notice in notices] == ["no_effect", "no_effect"]
+    assert "mine: text_cache_disable has an effect on a text_embeds entry only" in notices[0].message
+    assert "t: repeats has no effect on prepared captions" in notices[1].message
+
+
+def test_prepared_captions_are_local(refused):
+    (line,) = refused(songs(), {"id": "t", "dataset_type": "text_embeds", "type": "huggingface"})
+    assert "text_embeds are local" in line

@@ -40,6 +40,7 @@ def test_a_good_song_with_everything(album):
         "captions": ("rock", "pop"),
         "lyrics": "la\nlo",
         "timed_lines": ({"start_s": 0.5, "text": "la"}, {"start_s": 1.5, "text": "lo"}),
+        "num_copies": 1,
     }
 
 
