@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # SimpleTuner's order of the variables that name an environment.
 _ENV_VARIABLES = ("SIMPLETUNER_ENVIRONMENT", "SIMPLETUNER_ENV", "ENV")
+_SOURCE_WORDS = ("env", "example")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,13 @@ def _report_bug(error: Exception) -> int:
 def _dispatch(arguments: list[str], worker_command: Sequence[str] | None) -> int:
     if not arguments:
         return _open_app() if streams.can_open_screens() else _help([], None)
+    if arguments[0] == "migrate":
+        return _migrate(arguments[1:], None)  # what stands behind it is another program's, switches and all
     if {"--help", "-h"} & set(arguments):
         return _help(arguments, None)
     if arguments[0] in ("--version", "-V"):
         return _version()
-    if any(item == "--run" or item.startswith("--run=") for item in arguments):
+    if arguments[0] != "config" and any(item == "--run" or item.startswith("--run=") for item in arguments):
         return _run(arguments, worker_command)
     # The front end's switches may stand before the command: `acestep-tui --json attach`.
     place = next((index for index, item in enumerate(arguments) if not item.startswith("-")), None)
@@ -107,20 +110,21 @@ def _run(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
 def _train(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
     """`acestep-tui train env=NAME | FILE | --env NAME [--key=value …]`."""
     options, rest = take_options(arguments, RUN_OPTIONS)
-    source, rest = _training_source(rest)
+    source, rest = training_source(rest)
     return _train_on(source, rest, options, ["train", *arguments], worker_command)
 
 
-def _training_source(items: list[str]) -> tuple[str, list[str]]:
+def training_source(items: list[str]) -> tuple[str, list[str]]:
     """The configuration among the arguments of `train`, and the rest of them.
 
     Nothing given means the environment variable, then ./config.json.
     """
     for index, item in enumerate(items):
-        if item.startswith(("env=", "--env=")):
-            return f"env={item.partition('=')[2]}", [*items[:index], *items[index + 1 :]]
-        if item == "--env" and index + 1 < len(items):
-            return f"env={items[index + 1]}", [*items[:index], *items[index + 2 :]]
+        word, equals, name = item.removeprefix("--").partition("=")
+        if word in _SOURCE_WORDS and equals:
+            return f"{word}={name}", [*items[:index], *items[index + 1 :]]
+        if word in _SOURCE_WORDS and item.startswith("--") and index + 1 < len(items):
+            return f"{word}={items[index + 1]}", [*items[:index], *items[index + 2 :]]
     if items and not items[0].startswith("-") and "=" not in items[0]:
         return items[0], items[1:]
     named = next((os.environ[name] for name in _ENV_VARIABLES if os.environ.get(name)), "default")
@@ -189,6 +193,18 @@ def _runs(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int
     return runs(options)
 
 
+def _config(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
+    from acestep_tui.headless.config_command import config
+
+    return config(arguments)
+
+
+def _migrate(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
+    from acestep_tui.headless.migrate_command import migrate
+
+    return migrate(arguments)
+
+
 def _control(word: str) -> Callable[[Sequence[str], Sequence[str] | None], int]:
     def send(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
         from acestep_tui.headless.control import command
@@ -235,6 +251,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("resume", "resume [RUN]", "go on after a pause", _control("resume")),
     Command("save", "save [RUN]", "make a save point (a checkpoint) now", _control("save")),
     Command("sample", "sample [RUN]", "make a test clip now", _control("sample")),
+    Command(
+        "config", "config show|explain KEY [FILE|env=NAME] [--json]", "every value with its origin; a setting", _config
+    ),
+    Command("migrate", 'migrate [--force] "COMMAND"', "a command line of ACE-Step's trainer as config/NAME", _migrate),
     Command("help", "help", "this page; `train --help` lists every setting", _help),
 )
 

@@ -64,7 +64,7 @@ def training_help() -> Iterable[str]:
                 yield from _setting_lines(setting)
     yield ""
     yield "Accepted for files made for SimpleTuner, without effect here"
-    yield from _filled(", ".join(setting.key for setting in SETTINGS if setting.status not in ("works", "later")), 2)
+    yield from filled(", ".join(setting.key for setting in SETTINGS if setting.status not in ("works", "later")), 2)
 
 
 def _setting_lines(setting: Setting) -> Iterable[str]:
@@ -72,7 +72,7 @@ def _setting_lines(setting: Setting) -> Iterable[str]:
     default = "not set" if setting.default in (None, "") else _written(setting.default) + unit
     yield f"  --{setting.key}   {default}"
     note = f" {setting.status_note}" if setting.status == "later" and setting.status_note else ""
-    yield from _filled(f"{setting.help}{note} Accepted: {setting.accepted()}.", 6)
+    yield from filled(f"{setting.help}{note} Accepted: {setting.accepted()}.", 6)
 
 
 def _written(value: object) -> str:
@@ -83,7 +83,8 @@ def _written(value: object) -> str:
     return str(value)
 
 
-def _filled(text: str, indent: int) -> list[str]:
+def filled(text: str, indent: int) -> list[str]:
+    """A text broken into lines that fit the terminal, each indented by so many spaces."""
     width = min(shutil.get_terminal_size().columns - 1, _MAX_WIDTH)
     return textwrap.wrap(text, max(width, 40), initial_indent=" " * indent, subsequent_indent=" " * indent)
 

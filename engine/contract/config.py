@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import ConfigError
-from engine.contract.fields import FOREIGN_PREFIXES, NEGATED_ALIASES, REMOVED_KEYS, SETTINGS, SETTINGS_BY_KEY
+from engine.contract.fields import NEGATED_ALIASES, REMOVED_KEYS, SETTINGS, SETTINGS_BY_KEY
 from engine.contract.fields_base import Setting
+from engine.contract.foreign_keys import FOREIGN_KEYS
+from engine.contract.presets import bundled
 from engine.contract.rules import Draft, apply_rules
 from engine.contract.sources import COMMAND_LINE, find_source, parse_overrides, read_object
 from engine.contract.validate import Findings, KeyTable, Notice, Written, check, collect, shown
@@ -28,7 +30,7 @@ __all__ = [
     "with_drawn_seed",
 ]
 
-CONFIG_TABLE = KeyTable(SETTINGS, negated=NEGATED_ALIASES, removed=REMOVED_KEYS, foreign_prefixes=FOREIGN_PREFIXES)
+CONFIG_TABLE = KeyTable(SETTINGS, negated=NEGATED_ALIASES, removed=REMOVED_KEYS, foreign=FOREIGN_KEYS)
 _DRAWN_SEEDS = (0, -1)  # the time, or a random one: drawn when a run is made
 _LARGEST_SEED = 2**31 - 1
 
@@ -113,7 +115,7 @@ def resolve(source: str | Path, overrides: Sequence[str] = (), *, cwd: Path) -> 
     """Read a configuration, put the command line's values over it, check everything, fill in defaults.
 
     Args:
-        source: Path of a configuration or preset, name of a shipped preset, or ``env=NAME``.
+        source: Path of a configuration or preset, name of a shipped preset, ``env=NAME`` or ``example=NAME``.
         overrides: Items as typed: ``--key=value``, ``--key value``, ``--flag``, ``key=value``.
         cwd: The working directory.
 
@@ -155,6 +157,7 @@ def _merged(layers: dict[str, Written], findings: Findings, *, name: str, folder
     values = check(CONFIG_TABLE, written, findings)
     defaults = {setting.key: _default(setting, name) for setting in SETTINGS}
     draft = Draft({**defaults, **values}, {key: written[key] for key in values}, findings)
+    _bundled_paths(draft, cwd=cwd)
     apply_rules(draft, CONFIG_TABLE, cwd=cwd)
     _locate_data(draft, folder=folder, cwd=cwd)
     return draft
@@ -193,6 +196,19 @@ def _one_data_source(written: dict[str, Written], findings: Findings) -> dict[st
         return written
     dropped = "instance_data_dir" if folder.origin != "flag" else "data_backend_config"
     return {key: item for key, item in written.items() if key != dropped}
+
+
+def _bundled_paths(draft: Draft, *, cwd: Path) -> None:
+    """A path that begins with ``config/examples/`` and is not here means the bundled file (section 1)."""
+    for key, item in draft.written.items():
+        value = draft.values[key]
+        if not isinstance(value, str) or SETTINGS_BY_KEY[key].type not in ("path", "path_or_list"):
+            continue
+        found = bundled(value)
+        if found is not None and not (cwd / value).exists():
+            draft.values[key] = str(found)
+            message = f"{item.name}: {value} is not here, so the bundled example is used"
+            draft.notice("fallback", key, message)
 
 
 def _locate_data(draft: Draft, *, folder: Path, cwd: Path) -> None:

@@ -12,7 +12,7 @@ from engine.contract.fields_rollout import ROLLOUT_SETTINGS
 from engine.contract.fields_training import TRAINING_SETTINGS
 from engine.contract.fields_validation import VALIDATION_SETTINGS
 
-__all__ = ["FOREIGN_PREFIXES", "NEGATED_ALIASES", "REMOVED_KEYS", "SETTINGS", "SETTINGS_BY_KEY", "Setting"]
+__all__ = ["NEGATED_ALIASES", "REMOVED_KEYS", "SETTINGS", "SETTINGS_BY_KEY", "Setting"]
 
 SETTINGS: tuple[Setting, ...] = (
     *MODEL_SETTINGS,
@@ -32,46 +32,3 @@ NEGATED_ALIASES: dict[str, str] = {
     "ignore_final_epochs": "strict_epoch_limit",
 }
 REMOVED_KEYS: dict[str, str] = {"disable_vae_cache": "vae_cache_disable"}
-
-# Keys that SimpleTuner knows and that mean nothing for music, or nothing here: accepted, reported once, without effect.
-FOREIGN_PREFIXES: tuple[str, ...] = (
-    "aspect_bucket_",
-    "controlnet",
-    "crepa_",
-    "deepspeed_config",
-    "distillation_",
-    "dynamo_",
-    "eval_",
-    "flux_",
-    "fsdp_",
-    "hidream_",
-    "hunyuan",
-    "ltx_",
-    "layersync_",
-    "lumina_",
-    "masked_loss_",
-    "maximum_image_size",
-    "minimum_image_size",
-    "min_snr",
-    "model_card_",
-    "offset_noise",
-    "qwen_",
-    "refiner_",
-    "rescale_betas_zero_snr",
-    "resolution_",
-    "sana_",
-    "sd3_",
-    "sdxl_",
-    "snr_",
-    "soft_min_snr",
-    "t5_padding",
-    "target_downsample_size",
-    "timestep_bias_",
-    "torch_num_threads",
-    "twinflow_",
-    "unet_attention_slice",
-    "use_soft_min_snr",
-    "video_",
-    "wan_",
-    "zero_snr",
-)

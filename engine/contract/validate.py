@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.contract.fields_base import Setting
+from engine.contract.foreign_keys import ForeignKeys
 
 _ENV = re.compile(r"\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _LONGEST_SHOWN = 60
@@ -51,7 +52,7 @@ class KeyTable:
     settings: tuple[Setting, ...]
     negated: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, str] = field(default_factory=dict)
-    foreign_prefixes: tuple[str, ...] = ()
+    foreign: tuple[ForeignKeys, ...] = ()
 
     @functools.cached_property
     def by_key(self) -> dict[str, Setting]:
@@ -88,7 +89,11 @@ def collect(
 ) -> dict[str, Written]:
     """Give each written pair its canonical key; unknown names become errors, foreign and doubled ones notices."""
     written: dict[str, Written] = {}
+    foreign: dict[str, list[str]] = {}
     for name, value in pairs:
+        if (why := _foreign(canonical(name), table)) is not None:
+            foreign.setdefault(why, []).append(name)
+            continue
         item = _identify(name, value, table, where=where, origin=origin, findings=findings)
         if item is None:
             continue
@@ -97,7 +102,18 @@ def collect(
                 Notice("duplicate_key", f"{where}: {item.key} is written twice; the last one counts", item.key)
             )
         written[item.key] = item
+    # A file made for pictures may hold dozens: one notice for all of them, not a screen full.
+    for why, names in foreign.items():
+        one_key = canonical(names[0]) if len(names) == 1 else ""
+        findings.notices.append(Notice("ignored_setting", f"{where}: {', '.join(names)}: {why}", one_key))
     return written
+
+
+def _foreign(key: str, table: KeyTable) -> str | None:
+    """Why a key has no effect here; None for one that is ours or nobody's."""
+    if key in table.by_name or key in table.negated or key in table.removed:
+        return None
+    return next((group.why for group in table.foreign if group.holds(key)), None)
 
 
 def _identify(name: str, value: Any, table: KeyTable, *, where: str, origin: str, findings: Findings) -> Written | None:
@@ -105,20 +121,25 @@ def _identify(name: str, value: Any, table: KeyTable, *, where: str, origin: str
     if key in table.removed:
         findings.errors.append(f"{where}: {name}: this name was removed. Accepted: {table.removed[key]}.")
         return None
+    value, has_env = _filled(value)
+    origin = "env" if has_env else origin
     if key in table.negated:
-        target = table.by_key[table.negated[key]]
-        truth = {"true": False, "1": False, "yes": False, "y": False, "on": False}.get(str(value).lower(), True)
-        return Written(target.key, truth, name, where, origin)
+        return Written(table.negated[key], _turned(value), name, where, origin)
     setting = table.by_name.get(key)
     if setting is not None:
-        value, has_env = _filled(value)
-        return Written(setting.key, value, name, where, "env" if has_env else origin)
-    if key.startswith(table.foreign_prefixes):
-        findings.notices.append(Notice("ignored_setting", f"{where}: {name} is ignored for audio", key))
-        return None
+        return Written(setting.key, value, name, where, origin)
     nearest = difflib.get_close_matches(key, table.by_name, n=1, cutoff=0.0)[0]
     findings.errors.append(f"{where}: {name} = {shown(value)}: unknown key. The closest known key is {nearest}.")
     return None
+
+
+_TRUE, _FALSE = ("true", "1", "yes", "y", "on"), ("false", "0", "no", "n", "off")
+
+
+def _turned(value: Any) -> Any:
+    """The opposite of a written truth; what is none stays, and is refused with everything else."""
+    text = str(value).strip().casefold()
+    return False if text in _TRUE else True if text in _FALSE else value
 
 
 def _filled(value: Any) -> tuple[Any, bool]:
@@ -129,6 +150,9 @@ def _filled(value: Any) -> tuple[Any, bool]:
     if isinstance(value, list):
         items = [_filled(item) for item in value]
         return [item for item, _ in items], any(has_env for _, has_env in items)
+    if isinstance(value, dict):
+        pairs = {name: _filled(item) for name, item in value.items()}
+        return {name: item for name, (item, _) in pairs.items()}, any(has_env for _, has_env in pairs.values())
     return value, False
 
 
@@ -178,7 +202,9 @@ def _typed(table: KeyTable, raw: dict[str, Any], written: Mapping[str, Written],
     for key, entry in bad.items():
         setting = table.by_key[key]
         reason = _reason(entry["type"], entry["msg"])
-        if setting.type == "choice" and (
+        if len(setting.choices) == 1 and entry["type"] == "literal_error":
+            reason = f"unsupported {setting.key}"
+        elif setting.type == "choice" and (
             nearest := difflib.get_close_matches(str(raw[key]), setting.choices, n=1, cutoff=0.5)
         ):
             reason += f" (did you mean {nearest[0]}?)"

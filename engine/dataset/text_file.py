@@ -12,7 +12,9 @@ _LONGEST_NAME = 40
 
 
 def read_text(path: Path, song: str, kind: str) -> tuple[str, list[Problem]]:
-    """Text of a file: UTF-8 with or without a byte-order mark, UTF-16 with one, else latin-1 with a warning.
+    """Text of a file: UTF-8 or UTF-16 with or without a byte-order mark, else latin-1.
+
+    What had to be guessed (UTF-16 without a mark, latin-1) comes with a warning.
 
     Args:
         path: The text file.
@@ -25,6 +27,11 @@ def read_text(path: Path, song: str, kind: str) -> tuple[str, list[Problem]]:
     content = path.read_bytes()
     if content.startswith(_UTF16_MARKS):
         return content.decode("utf-16", errors="replace"), []
+    if b"\0" in content:  # no text has them, but every line end of UTF-16 does
+        order = "be" if content[0::2].count(0) > content[1::2].count(0) else "le"
+        reason = f"{kind} {short_name(path)} has no byte-order mark: read as UTF-16, look at its letters"
+        text = content.decode(f"utf-16-{order}", errors="replace").replace("\0", "")
+        return text, [Problem(song, "warning", "encoding", reason)]
     try:
         return content.decode("utf-8-sig"), []
     except UnicodeDecodeError:

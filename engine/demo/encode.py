@@ -30,6 +30,8 @@ FFMPEG_FORMATS = {
     "webm": ("libopus", "webm"),
 }
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+# Vorbis wants left, centre, right, back left, back right, bass; libsndfile hands channels on as they are.
+_VORBIS_ORDER = (0, 2, 1, 4, 5, 3)
 _BLOCK_SAMPLES = 1024
 
 
@@ -37,7 +39,7 @@ def encode(samples: Samples, rate: int, form: str, *, subtype: str | None = None
     """A whole audio file.
 
     Args:
-        samples: (channels, n), float32, within ±1; 1, 2 or 6 channels.
+        samples: (channels, n), float32, within ±1; 1, 2 or 6 channels, in WAV order.
         rate: Hz; Opus takes 48,000 only.
         form: A key of `SOUNDFILE_FORMATS` or `FFMPEG_FORMATS`.
         subtype: libsndfile's sample format, for instance "FLOAT"; None = the one in the table.
@@ -52,6 +54,8 @@ def _encode_soundfile(samples: Samples, rate: int, form: str, subtype: str | Non
     import soundfile
 
     name, usual_subtype = SOUNDFILE_FORMATS[form]
+    if form == "ogg" and samples.shape[0] == 6:
+        samples = samples[list(_VORBIS_ORDER)]
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", rate, samples.shape[0], subtype or usual_subtype, format=name) as sound:
         # In small blocks: libsndfile's Vorbis encoder takes a buffer of that size on its stack, and a song in one

@@ -71,6 +71,8 @@ def test_a_relative_folder_and_a_pattern_with_parent(tmp_path, monkeypatch):
         ("käse".encode(), "käse", []),
         (b"\xef\xbb\xbf" + "käse".encode(), "käse", []),
         ("käse\r\nöl".encode("utf-16"), "käse\nöl", []),
+        ("käse\nöl".encode("utf-16-le"), "käse\nöl", ["encoding"]),
+        ("夜の船\nöl".encode("utf-16-be"), "夜の船\nöl", ["encoding"]),
         ("käse".encode("latin-1"), "käse", ["encoding"]),
         (b"", None, ["empty_lyrics"]),
         (b" \n\r\n\t", None, ["empty_lyrics"]),
