@@ -38,11 +38,15 @@ _MAX_NAME = 60
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to download: a hub id, its branch, tag or commit, and the hub client's cache where it is not its usual."""
+    """What to download: a hub id, its branch, tag or commit, and the hub client's cache where it is not its usual.
+
+    A model for musical features also needs the word that its licence is accepted (`acestep_tui.consent`).
+    """
 
     model: str
     revision: str | None = None
     cache_dir: Path | None = None
+    accept_non_commercial: bool = False
 
     @property
     def folder(self) -> Path:
@@ -167,7 +171,13 @@ class DownloadTask:
             return
         launch.make_writable(self.run.path)
         where = None if self.order.cache_dir is None else str(self.order.cache_dir)
-        order = {"model": self.order.model, "revision": self.order.revision, "cache_dir": where}
+        order: dict[str, object] = {
+            "model": self.order.model,
+            "revision": self.order.revision,
+            "cache_dir": where,
+        }
+        if self.order.accept_non_commercial:
+            order["accept_non_commercial"] = True
         write_json(self.run.config_json, order, action="starting the download")
         for command in control.pending(self.run.control):
             command.path.unlink(missing_ok=True)  # a stop that came too late for the last one

@@ -15,6 +15,7 @@ from engine.cache.key import audio_key
 from engine.cache.store import (
     LATENT_LENGTH,
     LATENTS,
+    SSL_PREFIX,
     AudioEntry,
     CacheStore,
     read_audio_entry,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 SILENT_SHARE = 0.95
 """A clip with more exact zeros than this is left out, as upstream does (spec 9.1)."""
 
+# Names entries where nothing is known of the models their features were made with.
+_UNKNOWN_ID = "unknown"
+
 # Read beyond the clip's end, so that the resampler's filter sees music there and not a sudden stop.
 _MARGIN_S = 0.01
 
@@ -41,27 +45,46 @@ class AudioLatents:
     Args:
         store: Where they are.
         encoder_id: `codec_fingerprint` of the codec.
-        with_ssl: Whether entries hold self-supervised features too.
+        ssl_names: Names, as they are stored, of the self-supervised features in entries; none = latents alone.
+        ssl_id: Identifies what those are made with.
         fallback: Read where there is no entry here: a clip without features still has its latents.
+        follows_entries: An entry of another length than planned is whole too (``vae_cache_scan_behaviour`` sync).
     """
 
     def __init__(
-        self, store: CacheStore, *, encoder_id: str, with_ssl: bool = False, fallback: AudioLatents | None = None
+        self,
+        store: CacheStore,
+        *,
+        encoder_id: str,
+        ssl_names: Sequence[str] = (),
+        ssl_id: str = "",
+        fallback: AudioLatents | None = None,
+        follows_entries: bool = False,
     ) -> None:
         self._store = store
         self._encoder_id = encoder_id
-        self._with_ssl = with_ssl
+        self.ssl_names = tuple(ssl_names)
+        self._ssl_id = ssl_id
         self._fallback = fallback
+        self._follows_entries = follows_entries
 
     def path(self, clip: Clip) -> Path:
         """File of a clip's entry."""
-        key = audio_key(clip, encoder_id=self._encoder_id, with_ssl=self._with_ssl)
+        ssl_id = (self._ssl_id or _UNKNOWN_ID) if self.ssl_names else ""
+        key = audio_key(clip, encoder_id=self._encoder_id, ssl_id=ssl_id)
         return self._store.audio_path(key, backend_id=clip.song.backend_id, relative_path=clip.song.relative_path)
+
+    def folder(self, backend_id: str) -> Path:
+        """Where the entries of a data set stand."""
+        return self._store.audio_folders.get(backend_id, self._store.audio_folder)
 
     def is_whole(self, clip: Clip) -> bool:
         """Whether a whole entry of the right length is there, by its header alone."""
         found = shapes(self.path(clip))
-        return LATENT_LENGTH in found and found.get(LATENTS, ())[-1:] == (clip.num_frames,)
+        wanted = {LATENT_LENGTH, LATENTS, *(f"{SSL_PREFIX}{name}" for name in self.ssl_names)}
+        if not wanted <= found.keys():
+            return False
+        return self._follows_entries or found[LATENTS][-1:] == (clip.num_frames,)
 
     def read(self, clip: Clip) -> AudioEntry:
         """The entry of a clip, memory-mapped.
@@ -85,6 +108,10 @@ class AudioLatents:
             ValueError: The latents are not finite.
         """
         write_audio(self.path(clip), entry)
+
+    def forget(self, clip: Clip) -> None:
+        """Delete the entry of a clip, if there is one."""
+        self.path(clip).unlink(missing_ok=True)
 
 
 def load_clip_audio(clip: Clip) -> Tensor:

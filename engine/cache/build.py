@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,23 +13,22 @@ import torch
 from torch import Tensor
 
 from engine.batches.bucket import Clip, Entry
-from engine.cache.audio_latents import AudioLatents, encode_clips, is_silent, load_clip_audio
+from engine.cache.audio_latents import AudioLatents, encode_clips, is_silent
+from engine.cache.decoding import decoded_clips
 from engine.cache.progress import SongProgress
 from engine.cache.text_states import TextStates
-from engine.contract.errors import DataError, StopRequested
+from engine.contract.errors import DataError
 from engine.contract.events import CacheProgress
 from engine.contract.files import remove_left_behind
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
 
 if TYPE_CHECKING:
+    from engine.cache.ssl_build import FeaturePass
     from engine.model.autoencoder import MusicCodec
     from engine.model.text_encoder import TextEncoder
 
 MAX_WORKERS_PER_CORE = 4
-
-# Decoded audio waiting for the codec takes 384 kB a second: this bounds it to about half a gigabyte.
-_MAX_WAITING_S = 1200.0
 
 # Of a piece: a file that breaks off is damaged as a whole. A silent piece goes alone.
 _TAKES_SONG_ALONG = "unreadable"
@@ -68,6 +65,7 @@ def build_cache(
     vae_batch_size: int = 1,
     text_encoder_batch_size: int = 1,
     max_workers: int = 32,
+    features: FeaturePass | None = None,
 ) -> CacheIndex:
     """Encode what is not cached yet. Everything finished is on disk at once, so any end of it can be gone on from.
 
@@ -84,6 +82,7 @@ def build_cache(
         vae_batch_size: Clips of equal length encoded together.
         text_encoder_batch_size: Captions encoded together.
         max_workers: Decoding threads, capped at four per core.
+        features: Makes the clips' musical features in a last pass; None = they are not wanted.
 
     Raises:
         StopRequested: ``should_stop`` said so.
@@ -94,18 +93,22 @@ def build_cache(
     clips = list({audio.path(clip): clip for entry in entries for clip in entry.clips}.values())
     missing_clips = [clip for clip in clips if not audio.is_whole(clip)]
     num_captions = len(set(captions))
+    featureless = features.missing(clips) if features is not None else []
+    num_features = len(clips) if features is not None else 0
     missing_captions = text.missing(captions)
     # A preparation killed in the middle of a write left a file aside, next to where its entry is missing.
-    for folder in {audio.path(clip).parent for clip in missing_clips} | ({text.folder} if missing_captions else set()):
+    for folder in {audio.path(clip).parent for clip in missing_clips} | (text.folders if missing_captions else set()):
         remove_left_behind(folder)
     progress = SongProgress(
-        done=len(clips) - len(missing_clips) + num_captions - len(missing_captions),
-        total=len(clips) + num_captions,
+        done=len(clips) - len(missing_clips) + num_captions - len(missing_captions) + num_features - len(featureless),
+        total=len(clips) + num_captions + num_features,
         report=on_progress,
     )
     num_reused = progress.done
     missing: set[str | Path] = {*missing_captions, *(audio.path(clip) for clip in missing_clips)}
     _expect_songs(progress, entries, audio=audio, text=text, missing=missing)
+    if features is not None:
+        features.expect(progress, entries, featureless)
     progress.begin()
     _encode_captions(
         missing_captions,
@@ -124,6 +127,11 @@ def build_cache(
         batch_size=vae_batch_size,
         max_workers=max_workers,
     )
+    num_without = 0
+    if features is not None:
+        num_without = features.run(
+            featureless, without=failed, progress=progress, should_stop=should_stop, num_workers=_workers(max_workers)
+        )
     for problem in failed.values():
         on_problem(problem)
     kept = _without_failed(entries, failed)
@@ -134,7 +142,7 @@ def build_cache(
         )
     return CacheIndex(
         entries=tuple(kept),
-        num_encoded=progress.done - num_reused - len(failed),
+        num_encoded=progress.done - num_reused - len(failed) - num_without,
         num_reused=num_reused,
         audio_s=progress.audio_s,
     )
@@ -159,11 +167,8 @@ def _expect_songs(
         progress.expect(entry.song.relative_path, "sound", sound)
 
 
-def _stopped(progress: SongProgress) -> StopRequested:
-    return StopRequested(
-        f"stopped while preparing: {progress.done} of {progress.total} entries are ready",
-        hint="The same command goes on from there.",
-    )
+def _workers(max_workers: int) -> int:
+    return max(1, min(max_workers, MAX_WORKERS_PER_CORE * (os.cpu_count() or 1)))
 
 
 def _encode_captions(
@@ -186,7 +191,7 @@ def _encode_captions(
         should_stop=should_stop,
     )
     if not finished:
-        raise _stopped(progress)
+        raise progress.stopped()
 
 
 def _encode_clips(
@@ -205,13 +210,13 @@ def _encode_clips(
         return failed
     # Stable: songs stay in their order inside each length, and equal lengths meet in a batch.
     ordered = sorted(clips, key=lambda clip: clip.num_samples) if batch_size > 1 else clips
-    workers = max(1, min(max_workers, MAX_WORKERS_PER_CORE * (os.cpu_count() or 1)))
+    workers = _workers(max_workers)
     codec = load_codec()
-    with contextlib.closing(_decoded(ordered, num_workers=workers)) as decoded:
+    with contextlib.closing(decoded_clips(ordered, num_workers=workers)) as decoded:
         for batch in _batches_of_equal_length(decoded, batch_size, audio=audio, failed=failed, progress=progress):
             # Asked before the work, not after: a stop must not cost the encoding of one more song.
             if should_stop():
-                raise _stopped(progress)
+                raise progress.stopped()
             for (clip, _), entry in zip(batch, encode_clips(codec, [samples for _, samples in batch]), strict=True):
                 path = audio.path(clip)
                 if bool(torch.isfinite(entry.latents).all()):
@@ -250,38 +255,6 @@ def _batches_of_equal_length(
         progress.failed(audio.path(clip), takes_song_along=failed[clip].code == _TAKES_SONG_ALONG)
     if batch:
         yield batch
-
-
-def _decoded(
-    clips: Sequence[Clip], *, num_workers: int
-) -> Generator[tuple[Clip, Tensor | UnreadableAudioError], None, None]:
-    """Decode and resample in threads while the codec works on the main one; in order, with bounded memory.
-
-    Decoders and torch's convolutions release the interpreter lock, so threads suffice.
-    """
-
-    def load(clip: Clip) -> Tensor | UnreadableAudioError:
-        try:
-            return load_clip_audio(clip)
-        except UnreadableAudioError as error:
-            return error
-
-    pool = ThreadPoolExecutor(num_workers, thread_name_prefix="decode")
-    try:
-        waiting: deque[tuple[Clip, Future[Tensor | UnreadableAudioError]]] = deque()
-        waiting_s = 0.0
-        for clip in clips:
-            while waiting and (len(waiting) > num_workers or waiting_s + clip.length_s > _MAX_WAITING_S):
-                oldest, future = waiting.popleft()
-                waiting_s -= oldest.length_s
-                yield oldest, future.result()
-            waiting.append((clip, pool.submit(load, clip)))
-            waiting_s += clip.length_s
-        while waiting:
-            oldest, future = waiting.popleft()
-            yield oldest, future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _size(path: Path) -> int:

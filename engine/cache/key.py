@@ -22,7 +22,7 @@ _NUM_BLOCKS = 64
 _SONG_BLOCK_BYTES = 16_384
 
 
-def audio_key(clip: Clip, *, encoder_id: str, with_ssl: bool = False) -> str:
+def audio_key(clip: Clip, *, encoder_id: str, ssl_id: str = "") -> str:
     """Name of the entry of one clip: 64 hexadecimal digits.
 
     Args:
@@ -30,7 +30,7 @@ def audio_key(clip: Clip, *, encoder_id: str, with_ssl: bool = False) -> str:
             song's content. The bytes matter where the rest is alike: songs called 001.wav, all 30 s long, from archives
             that set one time for all.
         encoder_id: `codec_fingerprint` of the codec.
-        with_ssl: Whether the entry holds self-supervised features too.
+        ssl_id: Identifies the models whose features the entry holds too; empty = it holds none.
     """
     return _digest(
         {
@@ -43,7 +43,7 @@ def audio_key(clip: Clip, *, encoder_id: str, with_ssl: bool = False) -> str:
             "num_samples": clip.num_samples,
             "channels": clip.channels,
             "encoder": encoder_id,
-            "ssl": with_ssl,
+            "ssl": ssl_id or False,
         }
     )
 

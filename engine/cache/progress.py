@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.contract.errors import StopRequested
 from engine.contract.events import CacheProgress
 
 
@@ -15,7 +16,7 @@ class _SongPart:
 
     Attributes:
         file: The song's name.
-        part: ``sound`` or ``captions``.
+        part: ``sound``, ``captions`` or ``features``.
         missing: Entries that are not on disk.
         bytes: Of those that are.
         audio_s: Seconds of sound encoded now.
@@ -80,6 +81,13 @@ class SongProgress:
         for song_part in self._waiting.get(entry, []):
             song_part.is_left_out |= takes_song_along
         self._settle(entry)
+
+    def stopped(self) -> StopRequested:
+        """What is raised when somebody asks to stop: everything finished stays."""
+        return StopRequested(
+            f"stopped while preparing: {self.done} of {self.total} entries are ready",
+            hint="The same command goes on from there.",
+        )
 
     def _settle(self, entry: Hashable) -> None:
         self.done += 1

@@ -31,6 +31,7 @@ class Repair:
         load_codec: Loads the audio codec, where there is room for it beside the training (the CPU).
         load_text_encoder: Loads the text encoder, likewise.
         on_problem: Told about each repair.
+        add_features: Gives an entry its musical features from the clip's sound; None where none are wanted.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Repair:
         load_codec: Callable[[], MusicCodec],
         load_text_encoder: Callable[[], TextEncoder],
         on_problem: Callable[[Problem], None],
+        add_features: Callable[[AudioEntry, Tensor], AudioEntry] | None = None,
     ) -> None:
         self._audio = audio
         self._text = text
         self.load_codec = load_codec
         self.load_text_encoder = load_text_encoder
         self._on_problem = on_problem
+        self._add_features = add_features
         # Loader threads may meet two damaged entries at once: one encoder in memory is enough.
         self._lock = threading.Lock()
 
@@ -61,11 +64,14 @@ class Repair:
         with self._lock:
             self._say(file, "its cache entry was damaged: encoded again")
             try:
-                [entry] = encode_clips(self.load_codec(), [load_clip_audio(clip)])
+                samples = load_clip_audio(clip)
+                [entry] = encode_clips(self.load_codec(), [samples])
             except UnreadableAudioError as error:
                 raise _hopeless(file, error.message) from error
             if not bool(torch.isfinite(entry.latents).all()):
                 raise _hopeless(file, "its latents are not finite numbers")
+            if self._add_features is not None:
+                entry = self._add_features(entry, samples)
             self._audio.write(clip, entry)
         return entry
 

@@ -79,10 +79,12 @@ def write_audio(path: Path, entry: AudioEntry) -> None:
 
     Raises:
         DiskError: The disk is full or not writable.
-        ValueError: The latents are not finite: such an entry must never be stored.
+        ValueError: Latents or features are not finite: such an entry must never be stored.
     """
     if not bool(torch.isfinite(entry.latents).all()):
         raise ValueError(f"{path}: latents are not finite")
+    if not all(bool(torch.isfinite(features).all()) for features in entry.ssl.values()):
+        raise ValueError(f"{path}: features are not finite")
     tensors = {
         LATENTS: entry.latents.to(torch.float32),
         LATENT_LENGTH: torch.tensor(entry.latent_length, dtype=torch.int64),
@@ -117,6 +119,8 @@ def read_audio_entry(path: Path) -> AudioEntry:
     if not bool(torch.isfinite(latents).all()):
         raise _damaged(path, "its latents are not finite")
     ssl = {name.removeprefix(SSL_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(SSL_PREFIX)}
+    if not all(bool(torch.isfinite(features).all()) for features in ssl.values()):
+        raise _damaged(path, "its features are not finite")
     return AudioEntry(latents=latents, latent_length=int(tensors[LATENT_LENGTH]), ssl=ssl)
 
 

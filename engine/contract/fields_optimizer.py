@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from engine.contract.fields_base import Setting
+from engine.contract.fields_features import FEATURE_SETTINGS
+from engine.contract.optimizers import OPTIMIZERS
 
 _SECTION = "Optimizer"
 _FLOW = "Flow and losses"
 
-WORKING_OPTIMIZERS = ("auto", "torch-adamw", "torch-adam", "torch-sgd")
-LATER_OPTIMIZERS = (
-    "adamw_bf16",
-    "torch-adafactor",
-    "optimi-adamw",
-    "optimi-lion",
-    "bnb-adamw8bit",
-    "ao-adamw8bit",
-    "prodigy",
-    "adamw_schedulefree",
-)
+OPTIMIZER_NAMES = ("auto", *OPTIMIZERS)
 SCHEDULES = ("linear", "sine", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup")
 SCHEDULE_ALIASES = (("cosine_with_warmup", "cosine"),)
 _KNOWN_TO_SIMPLETUNER = (  # noqa: SIM905 - one name a line would fill a page
@@ -32,10 +24,30 @@ _REMOVED = (("adafactor", "torch-adafactor"), ("adamw8bit", "bnb-adamw8bit"), ("
 
 
 def _nearest(name: str) -> str:
-    if "sgd" in name:
-        return "torch-sgd"
-    return "torch-adam" if name.endswith(("-adam", "-adam8bit", "adamfp8")) else "torch-adamw"
+    endings = {
+        "sgd": "torch-sgd",
+        "lion": "optimi-lion",
+        "adafactor": "torch-adafactor",
+        "schedulefree": "adamw_schedulefree",
+        "adam8bit": "ao-adamw8bit",
+        "adamw4bit": "ao-adamw8bit",
+        "fp8": "ao-adamw8bit",
+        "8bit": "bnb-adamw8bit",
+    }
+    for part, nearest in endings.items():
+        if part in name:
+            return nearest
+    return "torch-adam" if name.endswith("-adam") else "torch-adamw"
 
+
+# Names that are known and not available, each with the reason.
+OTHER_OPTIMIZERS: tuple[tuple[str, str], ...] = (
+    *((name, f"a name that SimpleTuner removed too; it is {new} now") for name, new in _REMOVED),
+    *(
+        (name, f"known to SimpleTuner but not available here; nearest: {_nearest(name)}")
+        for name in _KNOWN_TO_SIMPLETUNER
+    ),
+)
 
 OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -44,18 +56,11 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "auto",
         _SECTION,
         "Optimizer",
-        "The rule that turns gradients into steps; auto takes AdamW with the trained weights in fp32.",
-        choices=(*WORKING_OPTIMIZERS, *LATER_OPTIMIZERS),
+        "The rule that turns gradients into steps; auto takes AdamW with the trained weights in fp32. Some come from "
+        "libraries that are installed apart: optimi, bnb, ao, prodigy, schedulefree.",
+        choices=OPTIMIZER_NAMES,
         on_resume="fixed",
-        later_values=LATER_OPTIMIZERS,
-        refused_values=(
-            *((name, f"a name that SimpleTuner removed too; it is {new} now") for name, new in _REMOVED),
-            *(
-                (name, f"known to SimpleTuner but not available here; nearest: {_nearest(name)}")
-                for name in _KNOWN_TO_SIMPLETUNER
-            ),
-        ),
-        status_note="auto does the same for most purposes",
+        refused_values=OTHER_OPTIMIZERS,
     ),
     Setting(
         "optimizer_config",
@@ -63,9 +68,9 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "Optimizer's options",
-        "Further options of the optimizer as name=value, separated by commas.",
+        "Further options of the optimizer as name=value, separated by commas: eps=1e-6,weight_decay=0.",
         nullable=True,
-        status="later",
+        value_words=(("null", "none"),),
     ),
     Setting(
         "optimizer_beta1",
@@ -277,46 +282,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         nullable=True,
         status="refused",
     ),
-    Setting(
-        "ace_step_ssl_loss_weight",
-        "float",
-        0.1,
-        _FLOW,
-        "Weight of musical features",
-        "How much the likeness of musical features counts beside the sound itself; 0 leaves them out.",
-        minimum=0.0,
-        stepping="share",
-    ),
-    Setting(
-        "ssl_models",
-        "choice",
-        "auto",
-        _FLOW,
-        "Models for musical features",
-        "Use the two models for musical features if they are here (auto), never (off), or stop without them.",
-        choices=("auto", "off", "required"),
-        later_values=("required",),
-    ),
-    Setting(
-        "ssl_mert_path",
-        "path",
-        None,
-        _FLOW,
-        "MERT",
-        "Folder of the MERT model.",
-        nullable=True,
-        status="later",
-    ),
-    Setting(
-        "ssl_mhubert_path",
-        "path",
-        None,
-        _FLOW,
-        "mHuBERT",
-        "Folder of the mHuBERT model.",
-        nullable=True,
-        status="later",
-    ),
+    *FEATURE_SETTINGS,
     Setting(
         "loss_type",
         "choice",

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.fields_base import Setting
+from engine.contract.file_rules import apply_file_rules
+from engine.contract.optimizer_rules import optimizer_rules
 from engine.contract.paths import expanded
+from engine.contract.precision_rules import check_precisions
+from engine.contract.rules_method import ema_rules, rollout_rules
 from engine.contract.validate import Findings, KeyTable, Notice, Written
 
 _MANY_RANKS = 256
@@ -41,14 +45,19 @@ def apply_rules(draft: Draft, table: KeyTable, *, cwd: Path) -> None:
     _length(draft)
     _schedule(draft)
     _betas(draft)
-    _optimizer(draft)
     _target_modules(draft, cwd=cwd)
-    _reports(draft)
+    _slicing(draft)
+    apply_file_rules(draft, cwd=cwd)
+    check_precisions(draft)
+    optimizer_rules(draft)
     if draft.values["ssl_models"] == "off":
         draft.values["ace_step_ssl_loss_weight"] = 0.0
     for setting in table.settings:
         apply_status(setting, draft)
     _without_effect(draft, table)
+    _features(draft)
+    rollout_rules(draft)
+    ema_rules(draft)
     _unusual(draft)
 
 
@@ -96,11 +105,11 @@ def _betas(draft: Draft) -> None:
         values["adam_beta1"], values["adam_beta2"] = betas
 
 
-def _optimizer(draft: Draft) -> None:
+def _slicing(draft: Draft) -> None:
     values = draft.values
-    if values["optimizer"] == "adamw_bf16" and values["mixed_precision"] != "bf16":
-        values["optimizer"] = "torch-adamw"
-        draft.notice("optimizer_replaced", "optimizer", "adamw_bf16 needs mixed_precision bf16; torch-adamw is used")
+    if values["vae_enable_slicing"] and values["vae_batch_size"] > 1:
+        values["vae_batch_size"] = 1
+        draft.notice("one_at_a_time", "vae_enable_slicing", "vae_enable_slicing prepares one song at a time")
 
 
 def _target_modules(draft: Draft, *, cwd: Path) -> None:
@@ -119,15 +128,6 @@ def _target_modules(draft: Draft, *, cwd: Path) -> None:
         draft.error("peft_lora_target_modules", "not a non-empty list of texts", accepted)
         return
     draft.values["peft_lora_target_modules"] = tuple(value)
-
-
-def _reports(draft: Draft) -> None:
-    names = [name.strip() for name in draft.values["report_to"].split(",")]
-    if names == ["none"] or "report_to" not in draft.written:
-        return
-    others = ", ".join(name for name in names if name != "none")
-    draft.notice("ignored_setting", "report_to", f"report_to: {others} is not available yet; the run goes on without")
-    draft.values["report_to"] = "none"
 
 
 def apply_status(setting: Setting, draft: Draft) -> None:
@@ -165,8 +165,16 @@ def _without_effect(draft: Draft, table: KeyTable) -> None:
     if values["gradient_checkpointing_interval"] is not None and not values["gradient_checkpointing"]:
         key = "gradient_checkpointing_interval"
         draft.notice("no_effect", key, f"{key} has no effect while gradient_checkpointing is off")
-    if values["validation_prompt"] is None and not values["validation_disable"]:
-        draft.notice("no_clips", "validation_prompt", "validation_prompt is not set, so no test clips are made")
+
+
+def _features(draft: Draft) -> None:
+    """Models that are named although musical features are left out."""
+    values = draft.values
+    if values["ace_step_ssl_loss_weight"] > 0:
+        return
+    for key in ("ssl_models", "ssl_mert_path", "ssl_mhubert_path"):
+        if key in draft.written and values[key] not in (None, "auto", "off"):
+            draft.notice("no_effect", key, f"{key} has no effect: musical features are switched off")
 
 
 def _unusual(draft: Draft) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.errors import ModelError
+from engine.contract.feature_models import CONFIG_FILE, WEIGHTS, feature_model_of, files_to_fetch
 from engine.contract.files import write_atomic
 from engine.contract.model_files import (
     DCAE_FOLDER,
@@ -48,16 +50,13 @@ class HubFile:
         path: In the repository, ``umt5-base/config.json``.
         size: Bytes.
         etag: Names its content: SHA-256 of a large file, git's blob id of a small one.
+        part: What it belongs to: a sub-folder, or a model for musical features as a whole.
     """
 
     path: str
     size: int
     etag: str
-
-    @property
-    def part(self) -> str:
-        """The sub-folder it belongs to."""
-        return self.path.partition("/")[0]
+    part: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,7 @@ class Repository:
         commit: What that stands for now.
         storage: The client's folder for it.
         files: In the order they are fetched.
+        repo_type: ``model`` or ``dataset``.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Repository:
     commit: str
     storage: Path
     files: tuple[HubFile, ...]
+    repo_type: str = "model"
 
     @property
     def total_bytes(self) -> int:
@@ -84,11 +85,12 @@ class Repository:
         return sum(file.size for file in self.files)
 
     def bytes_by_part(self) -> dict[str, list[int]]:
-        """Bytes on disk and bytes in all of each sub-folder, by the files' sizes there."""
-        parts = {name: [0, 0] for name in SUB_FOLDERS}
+        """Bytes on disk and bytes in all of each part, by the files' sizes there."""
+        parts = {name: [0, 0] for name in SUB_FOLDERS} if self.files and self.files[0].part in SUB_FOLDERS else {}
         for file in self.files:
-            parts[file.part][0] += self.bytes_of(file)
-            parts[file.part][1] += file.size
+            part = parts.setdefault(file.part, [0, 0])
+            part[0] += self.bytes_of(file)
+            part[1] += file.size
         return parts
 
     def bytes_of(self, file: HubFile) -> int:
@@ -118,38 +120,66 @@ def ask(name: str, revision: str | None, cache_dir: Path | None) -> Repository:
     """Ask the hub what there is to fetch, and note in the cache which commit the revision stands for.
 
     Raises:
-        ModelError: Not the id of a repository, or one without the four sub-folders.
+        ModelError: Not the id of a repository, or one without what a model needs.
         Exception: Whatever the client raises; see `refusal`.
     """
     if not HUB_ID.fullmatch(name):
         raise ModelError(f"{name} is not the id of a hub repository (OWNER/NAME)", hint=_without_network())
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
 
     info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=_TIMEOUT_S)
     entries = {entry.rfilename: entry for entry in info.siblings or ()}
-    wanted = filter_repo_objects(entries, allow_patterns=allow_patterns())
     files = [
-        HubFile(path=path, size=int(entry.size or 0), etag=str(entry.lfs.sha256 if entry.lfs else entry.blob_id))
-        for path, entry in ((path, entries[path]) for path in wanted)
-    ]
-    parts = {file.part for file in files}
-    if missing := [part for part in SUB_FOLDERS if part not in parts]:
-        raise ModelError(
-            f"{name} has no {', '.join(missing)}: it is not an ACE-Step v1 model",
-            hint=f"Such a model has {layout_words()}.",
+        HubFile(
+            path=path,
+            size=int(entries[path].size or 0),
+            etag=str(entries[path].lfs.sha256 if entries[path].lfs else entries[path].blob_id),
+            part=part,
         )
+        for path, part in _wanted(name, list(entries)).items()
+    ]
     storage = storage_folder(name, cache_dir)
     repository = Repository(
         name=name,
         revision=revision or "main",
         commit=str(info.sha),
         storage=storage,
-        files=tuple(sorted(files, key=lambda file: (ORDER.index(file.part), file.size))),
+        files=tuple(sorted(files, key=lambda file: (_place(file.part), file.size))),
     )
     if repository.revision != repository.commit:
         write_atomic(storage / "refs" / repository.revision, repository.commit.encode(), action="downloading the model")
     return repository
+
+
+def _wanted(name: str, paths: Sequence[str]) -> dict[str, str]:
+    """Of a repository's files those that are fetched, each with the part it belongs to.
+
+    Raises:
+        ModelError: It is not the model that was asked for.
+    """
+    from huggingface_hub.utils import filter_repo_objects
+
+    model = feature_model_of(name)
+    if model is not None:
+        wanted = files_to_fetch(paths)
+        if len(wanted) < 2:
+            raise ModelError(
+                f"{name} has no {CONFIG_FILE} or none of {', '.join(WEIGHTS)}",
+                hint=f"Give a folder that holds {model.label} by {model.path_key}.",
+            )
+        return dict.fromkeys(wanted, model.name)
+    found = {path: path.partition("/")[0] for path in filter_repo_objects(paths, allow_patterns=allow_patterns())}
+    if missing := [part for part in SUB_FOLDERS if part not in found.values()]:
+        raise ModelError(
+            f"{name} has no {', '.join(missing)}: it is not an ACE-Step v1 model",
+            hint=f"Such a model has {layout_words()}.",
+        )
+    return found
+
+
+def _place(part: str) -> int:
+    """When a part is fetched."""
+    return ORDER.index(part) if part in ORDER else 0
 
 
 def fetch_file(repository: Repository, file: HubFile) -> None:
@@ -165,8 +195,14 @@ def fetch_file(repository: Repository, file: HubFile) -> None:
 
     if not repository.blob(file).exists():
         _fetch_blob(repository, file)
-    cache_dir, commit = repository.storage.parent, repository.commit
-    hf_hub_download(repository.name, file.path, revision=commit, cache_dir=cache_dir, etag_timeout=_TIMEOUT_S)
+    hf_hub_download(
+        repository.name,
+        file.path,
+        repo_type=repository.repo_type,
+        revision=repository.commit,
+        cache_dir=repository.storage.parent,
+        etag_timeout=_TIMEOUT_S,
+    )
 
 
 def _fetch_blob(repository: Repository, file: HubFile) -> None:
@@ -191,7 +227,7 @@ def _fetch_blob(repository: Repository, file: HubFile) -> None:
             done = out.tell()
             if done < file.size:
                 http_get(
-                    hf_hub_url(repository.name, file.path, revision=repository.commit),
+                    hf_hub_url(repository.name, file.path, repo_type=repository.repo_type, revision=repository.commit),
                     out,
                     resume_size=done,
                     # Compressed on the way, a file could not be gone on from in its middle.

@@ -12,11 +12,13 @@ from pathlib import Path
 from engine import __version__
 from engine.contract.errors import ConfigError, ModelError, StopRequested
 from engine.contract.events import DownloadProgress, RunEnded, RunStarted, RunWarning
+from engine.contract.feature_models import CONFIG_FILE, FETCH_COMMAND, WEIGHTS, feature_model_of
 from engine.contract.files import read_json
 from engine.contract.model_files import layout_words
 from engine.contract.run_dir import RunDir
 from engine.fetch.download import Download, size_words
-from engine.hardware.models import ModelStatus, model_status
+from engine.hardware.feature_models import status_of
+from engine.hardware.models import ModelStatus
 from engine.telemetry.emitter import Emitter
 from engine.telemetry.heartbeat import HeartbeatThread
 from engine.train.inbox import Inbox
@@ -33,11 +35,13 @@ class Order:
         model: OWNER/NAME.
         revision: Branch, tag or commit; the default branch when None.
         cache_dir: The hub client's cache; its usual one when None.
+        accept_non_commercial: Somebody agreed to the licences of the models for musical features.
     """
 
     model: str
     revision: str | None = None
     cache_dir: Path | None = None
+    accept_non_commercial: bool = False
 
 
 def read_order(run_dir: RunDir) -> Order:
@@ -55,7 +59,8 @@ def read_order(run_dir: RunDir) -> Order:
         raise ConfigError(
             f"{run_dir.config_json}: cannot be read: {error!r}", hint='It holds {"model": "OWNER/NAME"}.'
         ) from error
-    return Order(model, revision or None, Path(cache_dir) if cache_dir else None)
+    has_agreed = data.get("accept_non_commercial") is True
+    return Order(model, revision or None, Path(cache_dir) if cache_dir else None, has_agreed)
 
 
 def fetch_model(run_dir: RunDir, *, emitter: Emitter, inbox: Inbox) -> RunEnded:
@@ -82,10 +87,10 @@ def fetch_model(run_dir: RunDir, *, emitter: Emitter, inbox: Inbox) -> RunEnded:
     heartbeat = HeartbeatThread(emitter, phase=lambda: "download", read_hardware=lambda: None)
     heartbeat.start()
     try:
-        status = model_status(order.model, order.revision, order.cache_dir)
+        status = status_of(order.model, order.revision, order.cache_dir)
         if not status.is_whole:
-            _download(order, emitter, inbox)
-            status = model_status(order.model, order.revision, order.cache_dir)
+            download(order, emitter, inbox)
+            status = status_of(order.model, order.revision, order.cache_dir)
         _check_whole(status)
     finally:
         heartbeat.stop()
@@ -93,28 +98,46 @@ def fetch_model(run_dir: RunDir, *, emitter: Emitter, inbox: Inbox) -> RunEnded:
     return RunEnded(outcome="finished", exit_code=0, seconds=round(time.monotonic() - started, 1))
 
 
-def _download(order: Order, emitter: Emitter, inbox: Inbox) -> None:
+def download(order: Order, emitter: Emitter, inbox: Inbox) -> None:
+    """Fetch what is missing of a model, saying how far it is.
+
+    Raises:
+        ModelError: The hub refuses or cannot be reached.
+        DiskError: The disk is too small or not writable.
+        StopRequested: Asked to stop; what arrived stays.
+    """
+    _check_consent(order)
     from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()  # worker.log is for sentences
-    download = Download(
+    fetching = Download(
         order.model,
         revision=order.revision,
         cache_dir=order.cache_dir,
         warn=lambda code, message: emitter.emit(RunWarning(code=code, message=message)),
     )
     progress = Progress(order.model, emitter)
-    download.start()
-    while not download.wait(POLL_S):
-        progress.tell(download)
+    fetching.start()
+    while not fetching.wait(POLL_S):
+        progress.tell(fetching)
         if inbox.stop_requested():
             raise StopRequested(
                 f"stopped; {size_words(progress.done_bytes)} are here",
                 hint="Started again, the download goes on from there.",
             )
-    progress.tell(download)
-    if download.error is not None:
-        raise download.error
+    progress.tell(fetching)
+    if fetching.error is not None:
+        raise fetching.error
+
+
+def _check_consent(order: Order) -> None:
+    """Refuse a model for musical features that nobody agreed to."""
+    model = feature_model_of(order.model)
+    if model is not None and not order.accept_non_commercial:
+        raise ModelError(
+            f"{model.label} is published under {model.licence}, for non-commercial use only, and nobody agreed to that",
+            hint=f"Read {model.licence_url}; then agree with: {FETCH_COMMAND}",
+        )
 
 
 class Progress:
@@ -157,9 +180,9 @@ def _check_whole(status: ModelStatus) -> None:
     if not status.is_whole:
         problems = [f"{part.name} is {part.state}" + f" ({part.problem})" * bool(part.problem) for part in status.parts]
         wrong = [text for text, part in zip(problems, status.parts, strict=True) if part.state != "whole"]
-        raise ModelError(
-            f"{status.name} was downloaded, but {', '.join(wrong)}", hint=f"A whole model has {layout_words()}."
-        )
+        model = feature_model_of(status.name)
+        needed = layout_words() if model is None else f"{CONFIG_FILE} and one of {', '.join(WEIGHTS)}"
+        raise ModelError(f"{status.name} was downloaded, but {', '.join(wrong)}", hint=f"A whole model has {needed}.")
 
 
 def _whole(order: Order, status: ModelStatus) -> DownloadProgress:

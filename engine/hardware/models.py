@@ -134,7 +134,7 @@ def model_status(name_or_path: str | Path, revision: str | None = None, cache_di
         problem = f"no folder {name}, and it is not the id of a hub repository (OWNER/NAME)" if name else "no name"
         return _status(name, "nowhere", None, problem=f"{problem}. {LAYOUT_HINT}")
     storage = storage_folder(name, cache_dir)
-    return _status(name, "hub", snapshot_folder(storage, revision), partial_bytes=_partial_bytes(storage))
+    return _status(name, "hub", snapshot_folder(storage, revision), partial_bytes=partial_bytes(storage))
 
 
 def hub_cache(cache_dir: Path | None = None) -> Path:
@@ -217,7 +217,8 @@ def _sizes(folder: Path) -> Iterator[int]:
                 yield path.stat().st_size
 
 
-def _partial_bytes(storage: Path) -> int:
+def partial_bytes(storage: Path) -> int:
+    """Bytes of a repository's downloads that broke off and go on where they are."""
     total = 0
     with contextlib.suppress(OSError):
         for path in (storage / "blobs").iterdir():

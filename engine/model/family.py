@@ -28,9 +28,12 @@ from engine.model.load import (
     load_transformer,
     read_transformer_config,
 )
+from engine.model.quantise import Quantisation
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import AceStepTransformer, ConditionInputs
 from engine.objective.loss import LossTerms, compute_loss
+from engine.objective.reflexflow import ReflexFlow
+from engine.objective.rollout import RolledOut, roll_out
 from engine.sampling.erg import erg_supported
 from engine.sampling.generate import generate_clip
 from engine.sampling.sampler import OnStep, SamplingSettings
@@ -47,6 +50,10 @@ class ModelFamily(Protocol):
     def ssl_names(self) -> tuple[str, ...]:
         """Names of the self-supervised encoders whose features the model can be taught to foretell."""
 
+    @property
+    def ssl_widths(self) -> dict[str, int]:
+        """Numbers of a frame of those features, by name."""
+
     def audio_encoder_id(self, *, dtype: str) -> str:
         """Identifies what latents are made with: cached ones of another id are not used."""
 
@@ -56,10 +63,19 @@ class ModelFamily(Protocol):
     def load_codec(self, *, dtype: torch.dtype, device: torch.device) -> MusicCodec:
         """The audio codec: what is cached of a song's sound, and back to sound."""
 
-    def load_text_encoder(self, *, dtype: torch.dtype, device: torch.device, max_length: int) -> TextEncoder:
+    def load_text_encoder(
+        self, *, dtype: torch.dtype, device: torch.device, max_length: int, quantisation: Quantisation | None = None
+    ) -> TextEncoder:
         """The text encoder: what is cached of a caption."""
 
-    def load_model(self, *, dtype: torch.dtype, device: torch.device, with_projectors: bool) -> AceStepTransformer:
+    def load_model(
+        self,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        with_projectors: bool,
+        quantisation: Quantisation | None = None,
+    ) -> AceStepTransformer:
         """The network that is trained."""
 
     def codec_notices(self, codec: MusicCodec) -> tuple[str, ...]:
@@ -71,8 +87,15 @@ class ModelFamily(Protocol):
     def conditions(self, batch: Batch) -> ConditionInputs:
         """What a batch conditions on."""
 
-    def loss(self, model: nn.Module, batch: Batch, *, sigmas: Tensor, ssl_weight: float) -> LossTerms:
-        """One prediction against its target."""
+    def roll_out(
+        self, model: nn.Module, batch: Batch, *, sigmas: Tensor, reflexflow: ReflexFlow | None
+    ) -> RolledOut:
+        """Scheduled sampling: let the model walk as far as the batch says."""
+
+    def loss(
+        self, model: nn.Module, batch: Batch, *, sigmas: Tensor, ssl_weight: float, rolled: RolledOut | None = None
+    ) -> LossTerms:
+        """One prediction against its target, made where ``rolled`` says."""
 
     def sampling_settings(self, config: Config, model: AceStepTransformer) -> SamplingSettings:
         """How the test clips of a configuration are sampled, as far as the model can."""
@@ -106,25 +129,48 @@ class AceStepV1:
         """MERT and mHuBERT, as the checkpoint's configuration names them (section 9.5)."""
         return read_transformer_config(self.checkpoint.transformer).ssl_names
 
+    @property
+    def ssl_widths(self) -> dict[str, int]:
+        """1024 and 768 in the released model."""
+        config = read_transformer_config(self.checkpoint.transformer)
+        return dict(zip(config.ssl_names, config.ssl_latent_dims, strict=True))
+
     def audio_encoder_id(self, *, dtype: str) -> str:
         """Of the DCAE's weights and the mel settings."""
-        return codec_fingerprint(self.checkpoint.dcae, self.checkpoint.vocoder, dtype=dtype)
+        return codec_fingerprint(self.checkpoint.dcae, self.checkpoint.vocoder, dtype=self._format(dtype))
 
     def text_encoder_id(self, *, dtype: str, max_length: int) -> str:
         """Of UMT5's weights and its tokenizer."""
-        return text_fingerprint(self.checkpoint.text_encoder, dtype=dtype, max_length=max_length)
+        return text_fingerprint(self.checkpoint.text_encoder, dtype=self._format(dtype), max_length=max_length)
+
+    def _format(self, dtype: str) -> str:
+        """Of several variants in one folder only one was used."""
+        return dtype if self.checkpoint.variant is None else f"{dtype}, variant {self.checkpoint.variant}"
 
     def load_codec(self, *, dtype: torch.dtype, device: torch.device) -> MusicCodec:
         """The DCAE and its vocoder (section 6)."""
         return load_codec(self.checkpoint, dtype=dtype, device=device)
 
-    def load_text_encoder(self, *, dtype: torch.dtype, device: torch.device, max_length: int) -> TextEncoder:
+    def load_text_encoder(
+        self, *, dtype: torch.dtype, device: torch.device, max_length: int, quantisation: Quantisation | None = None
+    ) -> TextEncoder:
         """UMT5 (section 7)."""
-        return load_text_encoder(self.checkpoint, dtype=dtype, device=device, max_length=max_length)
+        return load_text_encoder(
+            self.checkpoint, dtype=dtype, device=device, max_length=max_length, quantisation=quantisation
+        )
 
-    def load_model(self, *, dtype: torch.dtype, device: torch.device, with_projectors: bool) -> AceStepTransformer:
+    def load_model(
+        self,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        with_projectors: bool,
+        quantisation: Quantisation | None = None,
+    ) -> AceStepTransformer:
         """The DiT (section 2)."""
-        return load_transformer(self.checkpoint, dtype=dtype, device=device, with_projectors=with_projectors)
+        return load_transformer(
+            self.checkpoint, dtype=dtype, device=device, with_projectors=with_projectors, quantisation=quantisation
+        )
 
     def codec_notices(self, codec: MusicCodec) -> tuple[str, ...]:
         """Where its files differ from the released model's; a small test checkpoint has its own, so none there."""
@@ -145,7 +191,26 @@ class AceStepV1:
             speaker=None,
         )
 
-    def loss(self, model: nn.Module, batch: Batch, *, sigmas: Tensor, ssl_weight: float) -> LossTerms:
+    def roll_out(
+        self, model: nn.Module, batch: Batch, *, sigmas: Tensor, reflexflow: ReflexFlow | None
+    ) -> RolledOut:
+        """Scheduled sampling (config-formats.md section 7)."""
+        return roll_out(
+            model,
+            x_0=batch.latents,
+            noise=batch.noise,
+            timestep_index=batch.timestep_index,
+            walks=batch.walks,
+            sigmas=sigmas,
+            inputs=self.conditions(batch),
+            frame_mask=batch.frame_mask,
+            reflexflow=reflexflow,
+            pack=True,
+        )
+
+    def loss(
+        self, model: nn.Module, batch: Batch, *, sigmas: Tensor, ssl_weight: float, rolled: RolledOut | None = None
+    ) -> LossTerms:
         """The flow-matching loss, form ``valid`` (section 9.4)."""
         return compute_loss(
             model,
@@ -159,6 +224,7 @@ class AceStepV1:
             ssl_weight=ssl_weight,
             padding="valid",
             pack=True,
+            rolled=rolled,
         )
 
     def sampling_settings(self, config: Config, model: AceStepTransformer) -> SamplingSettings:
@@ -167,6 +233,7 @@ class AceStepV1:
         return SamplingSettings(
             num_steps=config.validation_num_inference_steps,
             guidance_scale=config.validation_guidance,
+            overlapped_decode=config.vae_enable_tiling,
             use_erg_tag=False,  # the text comes from the cache, where its weakened form is not kept
             use_erg_lyric=config.validation_use_erg_lyric and has_erg,
             use_erg_diffusion=config.validation_use_erg_diffusion and has_erg,

@@ -92,5 +92,6 @@ def num_clips(config: Config, num_steps: int) -> int:
     except ConfigError:  # a file of prompts that cannot be read: the start refuses it
         num_prompts = 1
     interval = config.validation_step_interval
-    times = (num_steps // interval if interval else 0) + config.validation_on_startup + (not config.disable_benchmark)
+    at_start = 2 if config.init_lora is not None and not config.disable_benchmark else 1
+    times = (num_steps // interval if interval else 0) + (at_start if config.validation_on_startup else 0)
     return num_prompts * times

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from engine.contract.config import Config
 from engine.planning.disk import num_clips, num_kept_checkpoints
 from engine.planning.facts import DataFacts, DeviceFacts, DeviceKind, num_latent_frames
+from engine.planning.rollout_plan import expected_forwards
 from engine.planning.sizes import ModelSizes
 
 # Sustained multiply-add operations a second: (16-bit formats, fp32). A processor: one core.
@@ -21,6 +22,8 @@ _LAUNCH_S: dict[DeviceKind, float] = {"cuda": 6e-3, "mps": 9e-3, "cpu": 20e-3}
 # Beside the blocks: lyric encoder, optimizer, fetching. The processor's values are those of the demo.
 _STEP_S: dict[DeviceKind, float] = {"cuda": 0.03, "mps": 0.05, "cpu": 0.1}
 _ENTRY_S: dict[DeviceKind, float] = {"cuda": 0.05, "mps": 0.1, "cpu": 0.15}  # decode, resample, write one clip
+# Both models for musical features on one second: two operations a weight and frame, and the convolutions before.
+_FEATURE_FLOPS_PER_S = 75e9
 _CAPTION_S = 0.02
 _TEXT_TOKENS = 300  # caption and lyrics beside the frames, on average
 _CODEC_FLOPS_PER_PARAMETER_S = 320  # fitted: the real encoder in fp32 at 361 x real time (design: measured.md)
@@ -58,6 +61,8 @@ def estimate_duration(
     passes = 2 + (config.model_type == "full") + bool(config.gradient_checkpointing)
     launches = 2 if config.gradient_checkpointing else 1
     micro_s = max(forward_s * passes * config.train_batch_size, launch_s * launches)
+    # A song's own way is walked forward only, a third of a whole pass through the blocks.
+    micro_s += expected_forwards(config, num_steps) * max(forward_s * config.train_batch_size, launch_s / 3)
     step_s = micro_s * config.gradient_accumulation_steps + _STEP_S[device.kind]
 
     clip_forward_s = max(_forward_flops(sizes, config.validation_audio_duration) / rate, launch_s / 3)
@@ -67,7 +72,10 @@ def estimate_duration(
     new_clips = sorted(data.clip_s)[data.num_cached :]
     entries_s = len(new_clips) * _ENTRY_S[device.kind] + data.num_captions * _CAPTION_S
     return DurationEstimate(
-        prepare_s=entries_s + _codec_s(sizes, sum(new_clips), device) + _text_s(sizes, data.num_captions, device),
+        prepare_s=entries_s
+        + _codec_s(sizes, sum(new_clips), device)
+        + _text_s(sizes, data.num_captions, device)
+        + _features_s(data.feature_s, device),
         load_s=_START_S[device.kind] + sizes.num_parameters * 4 / _READ_BYTES_PER_S,
         train_s=step_s * num_steps,
         validate_s=clip_s * num_clips(config, num_steps) + held_out_s * (2 + num_kept_checkpoints(config, num_steps)),
@@ -87,6 +95,10 @@ def _forward_flops(sizes: ModelSizes, seconds: float) -> float:
 
 def _codec_s(sizes: ModelSizes, seconds: float, device: DeviceFacts) -> float:
     return sizes.num_codec * _CODEC_FLOPS_PER_PARAMETER_S * seconds / _rate(device, "no")
+
+
+def _features_s(seconds: float, device: DeviceFacts) -> float:
+    return _FEATURE_FLOPS_PER_S * seconds / _rate(device, "no")
 
 
 def _text_s(sizes: ModelSizes, num_captions: int, device: DeviceFacts) -> float:

@@ -30,6 +30,8 @@ class DataFacts:
         num_held_out: Songs kept aside.
         num_cached: Clips that are prepared already.
         num_songs: Songs that are trained, those kept aside not counted; 0 = as many as clips.
+        has_features: Whether musical features take part.
+        feature_s: Seconds of the clips whose features are still to be made.
     """
 
     clip_s: tuple[float, ...]
@@ -38,6 +40,8 @@ class DataFacts:
     num_held_out: int = 0
     num_cached: int = 0
     num_songs: int = 0
+    has_features: bool = False
+    feature_s: float = 0.0
 
     @property
     def num_trained(self) -> int:

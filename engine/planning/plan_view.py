@@ -174,7 +174,8 @@ def with_measured(view: PlanView, peak_bytes: int, step_s: float) -> PlanView:
 
 def _memory(config: Config, *, device: Device, sizes: ModelSizes, data: DataFacts | None) -> Total:
     longest_s = data.longest_s if data is not None and data.clip_s else longest_piece_s(config)
-    planned = DataFacts(clip_s=(longest_s,), bucket_s=(longest_s,), num_captions=1)
+    has_features = data is not None and data.has_features
+    planned = DataFacts(clip_s=(longest_s,), bucket_s=(longest_s,), num_captions=1, has_features=has_features)
     memory = estimate_memory(config, data=planned, sizes=sizes, kind=device.kind)
     total = estimate_ram(memory, kind="cpu", sizes=sizes) if device.kind == "cpu" else memory.peak_bytes
     parts = _memory_parts(config, memory, total, longest_s)
@@ -198,10 +199,12 @@ def _memory_parts(config: Config, memory: MemoryEstimate, total: int, longest_s:
 
 def _stored(config: Config) -> str:
     """The precision in which the model lies in memory, in one word."""
-    if config.model_type == "full" or config.mixed_precision == "no":
+    if config.model_type == "full":
         return "fp32"
     stored: str = config.base_model_precision.partition("-")[0]
-    return config.mixed_precision if stored == "no_change" else stored
+    if stored != "no_change":
+        return stored
+    return "fp32" if config.mixed_precision == "no" else str(config.mixed_precision)
 
 
 def _disk(

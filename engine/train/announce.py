@@ -11,25 +11,33 @@ from typing import Any
 import torch
 
 from engine import __version__
+from engine.cache.policy import CachePolicy
 from engine.contract.backends import load_backends
 from engine.contract.config import Config
+from engine.contract.errors import DiskError
 from engine.contract.events import DataReady, ModelLoaded, Plan, RunStarted
 from engine.contract.files import read_json, write_json
 from engine.contract.model_files import DEMO_MODEL
+from engine.contract.paths import cache_root
 from engine.contract.run_dir import RunDir, checkpoint_step
 from engine.dataset.report import ScanReport
 from engine.hardware.host import disk_free_bytes, num_cores
 from engine.model.family import ModelFamily
+from engine.model.quantise import num_weights
+from engine.planning.cache_size import cache_words, is_large
 from engine.planning.facts import DataFacts, DeviceFacts
 from engine.planning.plan import make_plan
 from engine.planning.sizes import read_sizes
 from engine.telemetry.emitter import Emitter
 from engine.train.device import describe
 from engine.train.disk_guard import check_space
+from engine.train.features import seconds_without_features
 from engine.train.inbox import Inbox
+from engine.train.init_lora import FRESH, Start
 from engine.train.phases import Phases
-from engine.train.prepare import Caches, Reporter, SampleStream, Songs
+from engine.train.prepare import Caches, Reporter, Songs
 from engine.train.setup import Built
+from engine.train.stream import SampleStream
 
 
 @dataclass
@@ -45,6 +53,7 @@ class Run:
     phases: Phases
     reporter: Reporter
     assume_yes: bool
+    start: Start = FRESH
 
 
 def run_started(run_dir: RunDir, device: torch.device | None, checkpoint: Path | None) -> RunStarted:
@@ -110,19 +119,25 @@ def data_ready(songs: Songs) -> DataReady:
     )
 
 
-def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) -> None:
-    """Say what the run will still take; refuse to fill a disk that is too small.
+def announce_plan(run: Run, songs: Songs, caches: Caches, policy: CachePolicy, *, start_step: int | None) -> None:
+    """Say what the run will still take (of a preparation alone: the cache); refuse to fill a disk that is too small.
 
     Raises:
         DiskError: As `check_space`.
     """
     clips = [clip for entry in songs.entries for clip in entry.clips]
+    # What is never written takes no disk, as what is there already.
+    missing = [
+        clip for clip in clips if clip.song.backend_id not in policy.unwritten and not caches.audio.is_whole(clip)
+    ]
     data = DataFacts(
         clip_s=tuple(clip.length_s for clip in clips),
         bucket_s=tuple({clip.bucket: clip.length_s for clip in clips}.values()),
         num_captions=len({caption for entry in songs.entries for caption in entry.song.captions}),
         num_held_out=len(songs.held_out),
-        num_cached=sum(caches.audio.is_whole(clip) for clip in clips),
+        num_cached=len(clips) - len(missing),
+        has_features=caches.features.weight > 0,
+        feature_s=seconds_without_features(caches, clips, policy),
     )
     facts = DeviceFacts(
         kind=run.device.type,
@@ -131,31 +146,27 @@ def announce_plan(run: Run, songs: Songs, caches: Caches, *, start_step: int) ->
         disk_free_bytes=disk_free_bytes(run.run_dir.path),
     )
     sizes = read_sizes(run.family.checkpoint.root)
-    plan = Plan(**make_plan(run.config, data=data, sizes=sizes, device=facts, start_step=start_step))
+    plan = Plan(**make_plan(run.config, data=data, sizes=sizes, device=facts, start_step=start_step or 0))
+    announce_cache(run, plan.parts["cache_bytes"], sum(clip.length_s for clip in missing), always=start_step is None)
+    if start_step is None:
+        return
     run.emitter.emit(plan)
     check_space(run.run_dir, run.config, plan, assume_yes=run.assume_yes, reporter=run.reporter)
 
 
-def with_ssl_features(run: Run, caches: Caches, songs: Songs) -> tuple[Caches, float]:
-    """The caches to read from and the SSL weight to train with.
+def announce_cache(run: Run, num_bytes: float, seconds: float, *, always: bool) -> None:
+    """Say what preparing writes, with the warning of SimpleTuner's quickstart, where that is much (or ``always``).
 
-    The weight counts for the songs whose cached entry holds features; what is lost is said once. (Computing the
-    features is not part of this version.)
+    Raises:
+        DiskError: ``always``, where no `check_space` follows, and the disk is too small and nobody said ``--yes``.
     """
-    wanted = run.config.ace_step_ssl_loss_weight
-    if wanted == 0:
-        return caches, 0.0
-    clips = [clip for entry in songs.entries for clip in entry.clips]
-    num_featured = sum(caches.featured.is_whole(clip) for clip in clips)
-    if num_featured == len(clips):
-        return caches.with_ssl(), float(wanted)
-    lost = "no MERT and mHuBERT features" if not num_featured else f"features of {num_featured} of {len(clips)} clips"
-    run.reporter.warn(
-        "no_ssl_features",
-        f"{'the other clips train' if num_featured else 'trains'} without the SSL loss (ace_step_ssl_loss_weight): the "
-        f"cache holds {lost}; the style may be learned a little less closely",
-    )
-    return (caches.with_ssl(), float(wanted)) if num_featured else (caches, 0.0)
+    folder = cache_root(run.config)
+    free_bytes = disk_free_bytes(folder)
+    words = cache_words(num_bytes, seconds=seconds, folder=folder, free_bytes=free_bytes)
+    if always and free_bytes is not None and num_bytes > free_bytes and not run.assume_yes:
+        raise DiskError(words, hint="Choose another cache_dir, free some space, or start all the same with --yes.")
+    if seconds and (always or is_large(num_bytes, free_bytes)):
+        run.reporter.warn("cache_size", words)
 
 
 def warn_of_repeats(run: Run, stream: SampleStream) -> None:
@@ -191,12 +202,14 @@ def warn_of_newer_checkpoints(run: Run, folder: Path) -> None:
 
 def say_loaded(run: Run, built: Built) -> str:
     """Emit `model_loaded` and return its sentence."""
-    num_parameters = sum(parameter.numel() for parameter in built.model.parameters())
+    num_parameters = num_weights(built.model)
     num_trainable = sum(parameter.numel() for parameter in built.state.trainable.values())
     what = "all weights" if built.spec is None else f"LoRA rank {built.spec.rank}"
     name = run.config.pretrained_model_name_or_path
     shown = "tiny ACE-Step, random weights" if name == DEMO_MODEL else name
-    summary = f"{shown}, {num_parameters / 1e6:,.1f} M parameters, {what}"
+    precision = run.config.base_model_precision.partition("-")[0]
+    stored = "" if precision == "no_change" else f" in {precision}"
+    summary = f"{shown}, {num_parameters / 1e6:,.1f} M parameters{stored}, {what}"
     run.emitter.emit(
         ModelLoaded(
             model=name,

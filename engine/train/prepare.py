@@ -1,39 +1,46 @@
-"""From a configuration to samples: scan, buckets, held-out songs, cache, stream of batches."""
+"""From a configuration to samples: scan, buckets, held-out songs, cache; `engine.train.stream` makes batches of them."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from engine.batches.bucket import Entry, plan_clips
-from engine.batches.collate import Batch, collate
-from engine.batches.held_out import held_out_groups, split_held_out
-from engine.batches.loader import load_batches
+from engine.batches.held_out import split_held_out
 from engine.batches.reader import Draws, SampleReader
-from engine.batches.sampler import GroupSampler, Pool
 from engine.cache.audio_latents import AudioLatents
 from engine.cache.build import CacheIndex, build_cache
+from engine.cache.policy import CachePolicy
 from engine.cache.repair import Repair
 from engine.cache.store import CacheStore
 from engine.cache.text_states import TextStates
 from engine.contract.backends import Backends, LocalBackend
 from engine.contract.config import Config
 from engine.contract.errors import StopRequested
-from engine.contract.events import FileProblem, RunWarning, ScanProgress
+from engine.contract.events import CacheProgress, FileProblem, RunWarning, ScanProgress
 from engine.contract.paths import cache_root, demo_folder, expanded
 from engine.dataset.report import Problem, ScanReport, Song
 from engine.dataset.scan import scan_backends
 from engine.demo.songs import write_demo_songs
+from engine.fetch.dataset import fetch_dataset
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.family import ModelFamily
+from engine.model.quantise import text_quantisation_of
+from engine.planning.rollout_plan import rollout_plan
 from engine.telemetry.emitter import Emitter
-from engine.train.device import DTYPES, release_memory
+from engine.train.device import DTYPES, release_memory, text_format
+from engine.train.features import NO_FEATURES, FeaturePlan, adding_features, feature_pass
 from engine.train.inbox import Inbox
+from engine.train.low_disk import LowDisk
+
+if TYPE_CHECKING:
+    from engine.model.autoencoder import MusicCodec
+    from engine.model.text_encoder import TextEncoder
+    from engine.train.on_demand import Making
 
 DEMO_SONGS = "demo:songs"
 EMPTY_CAPTION = ""
@@ -107,7 +114,10 @@ def scan_songs(config: Config, backends: Backends, *, reporter: Reporter, inbox:
             raise StopRequested("stopped while scanning; nothing had to be saved")
 
     report = scan_backends(
-        [(backend, data_folder(backend, config)) for backend in backends.training],
+        [
+            (backend, data_folder(backend, config, emitter=reporter.emitter, inbox=inbox))
+            for backend in backends.training
+        ],
         exclude_files=config.exclude_files or (),
         instrumental_files=config.instrumental_files or (),
         on_progress=progress,
@@ -135,10 +145,18 @@ def _of(backend: LocalBackend, songs: Sequence[Song]) -> list[Song]:
     return [song for song in songs if song.backend_id == backend.id]
 
 
-def data_folder(backend: LocalBackend, config: Config) -> Path:
-    """The backend's folder; ``demo:songs`` is written once under the cache and then scanned like any other."""
+def data_folder(backend: LocalBackend, config: Config, *, emitter: Emitter, inbox: Inbox) -> Path:
+    """The backend's folder; ``demo:songs`` is written once under the cache, a hub data set is downloaded once.
+
+    Raises:
+        DataError, DiskError, StopRequested: As `fetch_dataset`.
+    """
     if backend.instance_data_dir == DEMO_SONGS:
         return write_demo_songs(demo_folder(config) / "songs")
+    if backend.rows is not None:
+        return backend.rows.folder or fetch_dataset(
+            backend.rows.name, backend.rows.revision, emitter=emitter, inbox=inbox
+        )
     return expanded(backend.instance_data_dir)
 
 
@@ -156,13 +174,14 @@ class Caches:
     audio: AudioLatents
     text: TextStates
     featured: AudioLatents
+    features: FeaturePlan = NO_FEATURES
 
     def with_ssl(self) -> Caches:
         """The same, reading the audio entries with self-supervised features wherever there are such."""
         return replace(self, audio=self.featured)
 
 
-def open_caches(config: Config, backends: Backends, family: ModelFamily) -> Caches:
+def open_caches(config: Config, backends: Backends, family: ModelFamily, features: FeaturePlan = NO_FEATURES) -> Caches:
     """The caches of a configuration: shared by all runs, keyed by content and encoder."""
     root = cache_root(config)
     own = {backend.id: Path(backend.cache_dir_vae) for backend in backends.training if backend.cache_dir_vae}
@@ -171,14 +190,55 @@ def open_caches(config: Config, backends: Backends, family: ModelFamily) -> Cach
         text_folder=backends.text_cache_dir or root / "text" / "ace_step",
         audio_folders=own,
     )
+    follows = config.vae_cache_scan_behaviour == "sync"
     audio_id = family.audio_encoder_id(dtype=config.vae_dtype)
-    text_id = family.text_encoder_id(dtype=config.mixed_precision, max_length=config.tokenizer_max_length)
-    audio = AudioLatents(store, encoder_id=audio_id)
+    text_id = family.text_encoder_id(dtype=text_format(config), max_length=config.tokenizer_max_length)
+    audio = AudioLatents(store, encoder_id=audio_id, follows_entries=follows)
     return Caches(
         audio=audio,
         text=TextStates(store, encoder_id=text_id),
-        featured=AudioLatents(store, encoder_id=audio_id, with_ssl=True, fallback=audio),
+        featured=AudioLatents(
+            store,
+            encoder_id=audio_id,
+            ssl_names=features.names,
+            ssl_id=features.ssl_id,
+            fallback=audio,
+            follows_entries=follows,
+        ),
+        features=features,
     )
+
+
+def place_captions(songs: Songs, backends: Backends, caches: Caches, config: Config) -> None:
+    """Keep the captions of data sets with a ``text_embeds`` entry of their own where that one says."""
+    usual = cache_root(config) / "text" / "ace_step"
+    for backend in backends.training:
+        folder = backend.text_embeds.cache_dir or usual
+        if folder != caches.text.folder:
+            entries = [entry for entry in songs.entries if entry.song.backend_id == backend.id]
+            caches.text.place((caption for entry in entries for caption in entry.song.captions), folder)
+
+
+def encoder_loaders(
+    config: Config, family: ModelFamily, device: torch.device
+) -> tuple[Callable[[], MusicCodec], Callable[[], TextEncoder]]:
+    """What loads the two encoders as a configuration wants them: the codec, the text encoder."""
+
+    def load_text_encoder() -> TextEncoder:
+        return family.load_text_encoder(
+            dtype=DTYPES[config.mixed_precision],
+            device=device,
+            max_length=config.tokenizer_max_length,
+            quantisation=text_quantisation_of(config),
+        )
+
+    return lambda: family.load_codec(dtype=DTYPES[config.vae_dtype], device=device), load_text_encoder
+
+
+def all_captions(songs: Songs, extra_captions: Sequence[str]) -> list[str]:
+    """Every caption of a run: the empty one, those of the test clips, those of the songs."""
+    captions = [caption for entry in songs.entries for caption in entry.song.captions]
+    return [EMPTY_CAPTION, *extra_captions, *captions]
 
 
 def fill_caches(
@@ -187,32 +247,54 @@ def fill_caches(
     caches: Caches,
     *,
     config: Config,
+    policy: CachePolicy,
     family: ModelFamily,
     device: torch.device,
     reporter: Reporter,
     inbox: Inbox,
 ) -> CacheIndex:
-    """Encode what is not cached yet, each encoder in memory only while it is needed."""
-    captions = [caption for entry in songs.entries for caption in entry.song.captions]
+    """Encode what is not cached yet and is not left for later, each encoder in memory only while it is needed."""
+    encodes_on = torch.device("cpu") if config.offload_during_startup else device
+    load_codec, load_text_encoder = encoder_loaders(config, family, encodes_on)
+    look_at_disk = _disk_watch(songs, caches, config=config, reporter=reporter, inbox=inbox)
 
+    def on_progress(event: CacheProgress) -> None:
+        reporter.emitter.emit(event)
+        look_at_disk(event)
+
+    later = [entry for entry in songs.entries if entry.song.backend_id in policy.ondemand]
     index = build_cache(
-        songs.entries,
-        [EMPTY_CAPTION, *extra_captions, *captions],
+        [entry for entry in songs.entries if entry.song.backend_id not in policy.ondemand],
+        [] if policy.text_ondemand else all_captions(songs, extra_captions),
         audio=caches.audio,
         text=caches.text,
-        load_codec=lambda: family.load_codec(dtype=DTYPES[config.vae_dtype], device=device),
-        load_text_encoder=lambda: family.load_text_encoder(
-            dtype=DTYPES[config.mixed_precision], device=device, max_length=config.tokenizer_max_length
-        ),
-        on_progress=reporter.emitter.emit,
+        load_codec=load_codec,
+        load_text_encoder=load_text_encoder,
+        on_progress=on_progress,
         on_problem=reporter.problem,
         should_stop=inbox.stop_requested,
         vae_batch_size=config.vae_batch_size,
         text_encoder_batch_size=config.text_encoder_batch_size,
         max_workers=config.max_workers,
+        features=feature_pass(config, caches, device=device, reporter=reporter),
     )
     release_memory(device)
-    return index
+    return replace(index, entries=(*index.entries, *later))
+
+
+def _disk_watch(
+    songs: Songs, caches: Caches, *, config: Config, reporter: Reporter, inbox: Inbox
+) -> Callable[[CacheProgress], None]:
+    """What looks at the caches' disks while there is something to write: ``disk_low_threshold``."""
+    low_disk = LowDisk.of(config, warn=reporter.warn, should_stop=inbox.stop_requested)
+    first_of_each = {entry.song.backend_id: entry for entry in reversed(songs.entries) if entry.clips}
+    folders = {caches.text.folder, *(caches.audio.path(entry.clips[0]).parent for entry in first_of_each.values())}
+
+    def look(event: CacheProgress) -> None:
+        for folder in folders if event.done < event.total else ():
+            low_disk.check_often(folder, doing="preparing songs")
+
+    return look
 
 
 def sample_reader(
@@ -223,17 +305,17 @@ def sample_reader(
     family: ModelFamily,
     reporter: Reporter,
     ssl_names: Sequence[str],
+    making: Making | None = None,
 ) -> SampleReader:
     """Reads visits; a damaged cache entry is encoded again on the CPU, beside the training."""
-    cpu = torch.device("cpu")
+    load_codec, load_text_encoder = encoder_loaders(config, family, torch.device("cpu"))
     repair = Repair(
         audio=caches.audio,
         text=caches.text,
-        load_codec=lambda: family.load_codec(dtype=DTYPES[config.vae_dtype], device=cpu),
-        load_text_encoder=lambda: family.load_text_encoder(
-            dtype=DTYPES[config.mixed_precision], device=cpu, max_length=config.tokenizer_max_length
-        ),
+        load_codec=load_codec,
+        load_text_encoder=load_text_encoder,
         on_problem=reporter.problem,
+        add_features=adding_features(config, caches, device=torch.device("cpu"), keeps_models=False),
     )
     return SampleReader(
         audio=caches.audio,
@@ -244,83 +326,13 @@ def sample_reader(
             caption_dropout=config.caption_dropout_probability,
             logit_mean=config.logit_mean,
             logit_std=config.logit_std,
+            rollout=rollout_plan(config),
         ),
         repair_audio=repair.audio,
         repair_text=repair.text,
         on_problem=reporter.problem,
         ssl_names=ssl_names,
+        on_demand=making.on_demand if making else None,
+        recut=making.recut if making else None,
+        others=making.others if making else None,
     )
-
-
-@dataclass
-class SampleStream:
-    """The endless stream of batches of a run, from any step on."""
-
-    sampler: GroupSampler
-    reader: SampleReader
-    backends: Sequence[LocalBackend]
-    num_workers: int
-    prefetch: int
-    pin: bool
-
-    def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
-        """Micro-batches of each step; closing the generator ends the loader's threads."""
-        groups = self.sampler.groups(from_step)
-        batches = load_batches(groups, self.reader, num_workers=self.num_workers, prefetch=self.prefetch, pin=self.pin)
-        with contextlib.closing(batches):  # type: ignore[type-var]
-            for _, micro_batches in batches:
-                yield micro_batches
-
-    def epoch_of(self, step: int) -> float:
-        """Passes over the data done at a step."""
-        return self.sampler.epoch_of(step)
-
-    def position(self, step: int) -> dict[str, Any]:
-        """The stream at a step, by backend id: a pure function of seed and step, so step and fingerprint are all."""
-        state = {"next_step": step, "fingerprint": self.sampler.fingerprint, "epoch": self.sampler.epoch_of(step)}
-        return {backend.id: state for backend in self.backends}
-
-
-def sample_stream(
-    songs: Songs, backends: Backends, reader: SampleReader, *, config: Config, device: torch.device
-) -> SampleStream:
-    """The stream over the training songs.
-
-    Raises:
-        DataError: No song is left to train on.
-        ConfigError: A bucket is too small and may not be repeated.
-    """
-    pools = [
-        Pool(
-            backend_id=backend.id,
-            entries=songs.training[backend.id],
-            batch_size=backend.train_batch_size or config.train_batch_size,
-            repeats=backend.repeats,
-            probability=backend.probability,
-        )
-        for backend in backends.training
-    ]
-    sampler = GroupSampler(
-        pools,
-        seed=config.seed,
-        accumulation=config.gradient_accumulation_steps,
-        backend_sampling=config.data_backend_sampling,
-        allow_oversubscription=config.allow_dataset_oversubscription,
-    )
-    return SampleStream(
-        sampler=sampler,
-        reader=reader,
-        backends=backends.training,
-        num_workers=config.dataloader_num_workers,
-        prefetch=config.dataloader_prefetch_qlen if config.dataloader_prefetch else 2,
-        pin=device.type == "cuda",
-    )
-
-
-def held_out_batches(songs: Songs, reader: SampleReader, *, num_draws: int, batch_size: int) -> list[Batch]:
-    """The fixed batches of the held-out loss."""
-    return [
-        collate([reader(visit) for visit in visits], bucket=group.bucket)
-        for group in held_out_groups(songs.held_out, num_draws=num_draws, batch_size=batch_size)
-        for visits in group.micro_batches
-    ]

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from engine.cache.policy import CachePolicy, cache_policy
 from engine.contract.backends import Backends, load_backends
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError
 from engine.contract.events import Proofs, RunEnded
 from engine.contract.files import read_json
-from engine.contract.model_files import DEMO_MODEL
-from engine.contract.paths import demo_model
 from engine.contract.run_dir import RunDir, checkpoint_step
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.family import AceStepV1
-from engine.model.load import resolve_checkpoint
-from engine.model.tiny import write_tiny_checkpoint
 from engine.objective.timesteps import sigma_table
 from engine.telemetry.emitter import Emitter
 from engine.telemetry.hardware import HardwareReader
 from engine.telemetry.heartbeat import HeartbeatThread
+from engine.telemetry.reports import open_reports
+from engine.train.after_save import CheckpointProgram
 from engine.train.announce import (
     Run,
     announce_plan,
@@ -33,27 +34,33 @@ from engine.train.announce import (
     warn_of_newer_checkpoints,
     warn_of_other_songs,
     warn_of_repeats,
-    with_ssl_features,
 )
+from engine.train.cache_use import note_use
 from engine.train.checkpoint import remove_partial
-from engine.train.device import choose_device
+from engine.train.device import choose_device, set_tf32
+from engine.train.ema import restore_ema
+from engine.train.features import plan_features, with_ssl_features
+from engine.train.find_model import find_model
 from engine.train.finish import finish_full, finish_lora
 from engine.train.inbox import Inbox
+from engine.train.init_lora import begin_at, find_start
+from engine.train.low_disk import LowDisk
+from engine.train.on_demand import making_of
 from engine.train.phases import Phases
 from engine.train.prepare import (
     Caches,
     Reporter,
-    SampleStream,
     Songs,
+    all_captions,
     fill_caches,
-    held_out_batches,
     open_caches,
+    place_captions,
     sample_reader,
-    sample_stream,
     scan_songs,
 )
 from engine.train.resume import find_checkpoint, load_checkpoint, with_kept_rate
 from engine.train.setup import Built, build_clips, build_model, clip_captions
+from engine.train.stream import SampleStream, group_sampler, held_out_batches, sample_stream
 from engine.train.trainer import Trainer
 from engine.train.validate import HELD_OUT_DRAWS, HeldOutLoss
 
@@ -71,8 +78,12 @@ def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inb
     try:
         config = read_config(run_dir)
         device = choose_device()
+        set_tf32(config, device)
         checkpoint_folder = find_checkpoint(
-            run_dir, config.resume_from_checkpoint or "", warn=lambda code, message: early.append((code, message))
+            run_dir,
+            config.resume_from_checkpoint or "",
+            warn=lambda code, message: early.append((code, message)),
+            delete_damaged=config.delete_invalid_checkpoints,
         )
         if checkpoint_folder is not None:
             config = with_kept_rate(config, checkpoint_folder, warn=lambda code, message: early.append((code, message)))
@@ -82,11 +93,13 @@ def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inb
         for code, message in early:
             reporter.warn(code, message)
     say_notices(run_dir, config, reporter)
+    open_reports(config, run_dir, emitter, from_step=emitter.last_step)
     heartbeat = HeartbeatThread(emitter, phase=phases.current, read_hardware=HardwareReader(device, run_dir.path).read)
     heartbeat.start()
     try:
-        family = AceStepV1(resolve_checkpoint(_model_path(config), revision=config.revision))
-        run = Run(run_dir, config, family, device, emitter, inbox, phases, reporter, assume_yes)
+        family = AceStepV1(find_model(config, warn=reporter.warn))
+        start = find_start(config, family, checkpoint_folder, warn=reporter.warn)
+        run = Run(run_dir, config, family, device, emitter, inbox, phases, reporter, assume_yes, start)
         trainer = run_phases(run, checkpoint_folder)
     finally:
         heartbeat.stop()
@@ -120,7 +133,7 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
     """Scan, prepare, load, train, finish."""
     backends = load_backends(run.config, base_dir=Path.cwd())
     remove_partial(run.run_dir)
-    start_step = 0 if checkpoint_folder is None else checkpoint_step(checkpoint_folder)
+    start_step = run.start.step if checkpoint_folder is None else checkpoint_step(checkpoint_folder)
     songs, caches = prepare(run, backends, start_step=start_step)
     with run.phases.span("load") as span:
         trainer, built = load(run, backends, songs, caches, checkpoint_folder)
@@ -135,29 +148,39 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
     return trainer
 
 
-def prepare(run: Run, backends: Backends, *, start_step: int) -> tuple[Songs, Caches]:
-    """Scan the songs, say the plan, cache what is not cached: what a batch is made of."""
+def prepare(
+    run: Run, backends: Backends, *, start_step: int | None, policy: CachePolicy | None = None
+) -> tuple[Songs, Caches]:
+    """Scan the songs, say the plan (None = no training follows), cache what is not cached: what a batch is made of."""
+    policy = policy or cache_policy(run.config, backends)
     with run.phases.span("scan") as span:
         songs = scan_songs(run.config, backends, reporter=run.reporter, inbox=run.inbox)
         span.done, span.total = len(songs.report.songs), songs.report.num_files
         span.summary = songs.report.summary()
         record_scan(run.run_dir, songs.report)
         run.emitter.emit(data_ready(songs))
-    caches = open_caches(run.config, backends, run.family)
-    announce_plan(run, songs, caches, start_step=start_step)
+        group_sampler(songs, backends, run.config)  # what does not fit is told before anything is prepared
+    caches = open_caches(run.config, backends, run.family, plan_features(run))
+    place_captions(songs, backends, caches, run.config)
+    announce_plan(run, songs, caches, policy, start_step=start_step)
+    note_use(run.run_dir, backends, songs, caches, all_captions(songs, clip_captions(run.config)))
     with run.phases.span("cache") as span:
         index = fill_caches(
             songs,
             clip_captions(run.config),
             caches,
             config=run.config,
+            policy=policy,
             family=run.family,
             device=run.device,
             reporter=run.reporter,
             inbox=run.inbox,
         )
         span.done, span.total = len(index.entries), len(songs.entries)
+        num_later = sum(entry.song.backend_id in policy.ondemand for entry in songs.entries)
         span.summary = f"{len(index.entries):,} of {len(songs.entries):,} songs"
+        if num_later:
+            span.summary = policy.words(num_songs=num_later)
     return songs.keeping(index), caches
 
 
@@ -167,22 +190,36 @@ def load(
     """Build everything that trains, and put a checkpoint's state back."""
     config, family, device = run.config, run.family, run.device
     tokenizer = LyricTokenizer(config.lyrics_language_detection)
-    caches, ssl_weight = with_ssl_features(run, caches, songs)
+    caches, ssl_weight = with_ssl_features(run, caches, songs, cache_policy(config, backends))
     ssl_names = family.ssl_names if ssl_weight else ()
-    reader = sample_reader(caches, tokenizer, config=config, family=family, reporter=run.reporter, ssl_names=ssl_names)
+    reader = sample_reader(
+        caches,
+        tokenizer,
+        config=config,
+        family=family,
+        reporter=run.reporter,
+        ssl_names=ssl_names,
+        making=making_of(run, backends, caches, songs),
+    )
     stream = sample_stream(songs, backends, reader, config=config, device=device)
     warn_of_repeats(run, stream)
-    max_steps = num_steps(config, stream)
-    built = build_model(config, family, max_steps=max_steps, with_projectors=ssl_weight > 0, device=device)
-    if checkpoint_folder is not None:
+    max_steps = num_steps(config, stream, warn=run.reporter.warn)
+    built = build_model(
+        config, family, max_steps=max_steps, with_projectors=ssl_weight > 0, device=device, start=run.start
+    )
+    if checkpoint_folder is None:
+        begin_at(run.start, built.state)
+    else:
         positions = load_checkpoint(checkpoint_folder, built.state, built.weights, config=config, device=device)
+        restore_ema(checkpoint_folder, built.state.ema, warn=run.reporter.warn)
         warn_of_other_songs(run, stream, positions)
         if config.resume_from_checkpoint != "latest":
             warn_of_newer_checkpoints(run, checkpoint_folder)
     sigmas = sigma_table(config.flow_schedule_shift).to(device)
+    batches = held_out_batches(songs, reader, num_draws=HELD_OUT_DRAWS, batch_size=config.train_batch_size)
     held_out = HeldOutLoss(
-        songs=[entry.song.relative_path for entry in songs.held_out],
-        batches=held_out_batches(songs, reader, num_draws=HELD_OUT_DRAWS, batch_size=config.train_batch_size),
+        songs=list(dict.fromkeys(file for batch in batches for file in batch.files)),
+        batches=batches,
         family=family,
         config=config,
         sigmas=sigmas,
@@ -192,7 +229,7 @@ def load(
         config,
         family,
         built.model,
-        caches.text,
+        reader.read_text,
         tokenizer=tokenizer,
         run_dir=run.run_dir,
         device=device,
@@ -216,22 +253,36 @@ def load(
         phases=run.phases,
         saved_step=saved_step_of(run.run_dir, checkpoint_folder),
         going_on_from=None if config.resume_from_checkpoint == "latest" else checkpoint_folder,
+        is_fresh=checkpoint_folder is None,
+        low_disk=LowDisk.of(config, warn=run.reporter.warn, should_stop=run.inbox.stop_requested),
+        program=CheckpointProgram.of(config.post_checkpoint_script, warn=run.reporter.warn),
     )
     return trainer, built
 
 
-def _model_path(config: Config) -> str | Path:
-    """The checkpoint's name or folder; ``demo:tiny-model`` is written once under the cache, then read as any other."""
-    name: str = config.pretrained_model_name_or_path
-    if name != DEMO_MODEL:
-        return name
-    folder = demo_model(config)
-    return folder if folder.is_dir() else write_tiny_checkpoint(folder)
+def num_steps(config: Config, stream: SampleStream, *, warn: Callable[[str, str], None]) -> int:
+    """Steps of the run: as set, else from the epochs; with ``strict_epoch_limit`` no partial pass is begun at the end.
 
-
-def num_steps(config: Config, stream: SampleStream) -> int:
-    """Steps of the run: as set, else from the epochs."""
-    return int(config.max_train_steps or stream.sampler.steps_for_epochs(config.num_train_epochs))
+    Args:
+        config: The length.
+        stream: Knows how many steps a pass takes.
+        warn: Called with (code, message) when the run ends earlier than ``max_train_steps``, or cannot.
+    """
+    wanted: int = config.max_train_steps
+    if not wanted:
+        return stream.sampler.steps_for_epochs(config.num_train_epochs)
+    if not config.strict_epoch_limit:
+        return wanted
+    whole = math.floor(stream.epoch_of(wanted) + 1e-9)
+    steps = stream.sampler.steps_for_epochs(whole) if whole else wanted
+    if not whole:
+        warn("strict_epoch_limit", f"strict_epoch_limit has no effect: {wanted:,} steps are less than one pass")
+    elif steps != wanted:
+        warn(
+            "strict_epoch_limit",
+            f"ends at step {steps:,}, after {whole} whole passes, instead of {wanted:,} (strict_epoch_limit)",
+        )
+    return steps
 
 
 def saved_step_of(run_dir: RunDir, folder: Path | None) -> int | None:

@@ -324,13 +324,13 @@ def test_what_a_killed_preparation_left_aside_is_removed(tmp_path):
 
 def test_decoding_threads_are_capped_and_bounded(tmp_path, monkeypatch):
     asked: list[int] = []
-    decoded = build_module._decoded
+    decoded = build_module.decoded_clips
 
     def recording(clips, *, num_workers):
         asked.append(num_workers)
         return decoded(clips, num_workers=num_workers)
 
-    monkeypatch.setattr(build_module, "_decoded", recording)
+    monkeypatch.setattr(build_module, "decoded_clips", recording)
     monkeypatch.setattr(build_module.os, "cpu_count", lambda: 2)
     Preparation(tmp_path / "cache").run(entries_of(write_songs(tmp_path / "songs", [0.5])), max_workers=32)
     assert asked == [8]
