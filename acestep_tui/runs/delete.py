@@ -14,9 +14,9 @@ from acestep_tui.runs.inspect import folder_bytes
 from acestep_tui.runs.liveness import is_locked, judge
 from acestep_tui.runs.load import read_state
 from engine.contract.errors import ConfigError, DiskError
-from engine.contract.run_dir import ADAPTER_FILE, CHECKPOINT_PATTERN, PARTIAL_SUFFIX, RunDir
+from engine.contract.run_dir import ADAPTER_FILE, CHECKPOINT_PATTERN, EMA_FOLDER, PARTIAL_SUFFIX, RunDir
 
-_FOLDERS = ("control", "validation", "export", "logs")
+_FOLDERS = ("control", "validation", "export", "logs", EMA_FOLDER)
 _FILES = ("config.json", "origins.json", "worker.json", "worker.log", "events.jsonl", "lock", ADAPTER_FILE)
 
 

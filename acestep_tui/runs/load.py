@@ -28,9 +28,9 @@ _STEP = (
     rb'step","step":(\d+),"total":\d+,"loss":(' + _FLOAT + rb'),"lr":(' + _FLOAT + rb'),"grad_norm":(' + _KNOWN
     + rb'),"epoch":' + _FLOAT + rb',"step_s":(' + _FLOAT + rb'),"data_s":(' + _FLOAT + rb'),"audio_s":' + _FLOAT
     + rb',"eta_s":' + _KNOWN + rb',"ssl_loss":' + _KNOWN + rb',"bucket":' + _TEXT
-    # What came with a later version; still later fields leave the pattern.
+    # What came with later versions: the parts of a step, then numbers that not every run has.
     + rb'(?:,"forward_s":' + _KNOWN + rb',"backward_s":' + _KNOWN + rb',"optimizer_s":' + _KNOWN
-    + rb',"files":\[(?:' + _TEXT + rb"(?:," + _TEXT + rb")*)?\])?"
+    + rb',"files":\[(?:' + _TEXT + rb"(?:," + _TEXT + rb')*)?\](?:,"[a-z_]+":' + _KNOWN + rb")*)?"
 )  # fmt: skip
 # What comes every ten seconds beside the steps and changes nothing that a step depends on.
 _BEAT = rb'(?:heartbeat|(hardware))"(?:,"[a-z_]+":(?:' + _KNOWN + rb"|" + _TEXT + rb"|\[\]))+"

@@ -28,6 +28,7 @@ class Sample:
         position: Global sample position.
         audio_s: Seconds of sound in it.
         lyrics_withheld: The piece trains without its song's lyrics, because nobody knows which belong to it.
+        walk: Positions of the table of noise levels that the model walks itself before it is trained here; 0 = none.
     """
 
     latents: Tensor
@@ -41,6 +42,7 @@ class Sample:
     position: int
     audio_s: float
     lyrics_withheld: bool = False
+    walk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Batch:
         audio_s: Seconds of sound, padding not counted.
         bucket: Label.
         num_lyrics_withheld: Samples that train without their song's lyrics.
+        walks: `Sample.walk` of each sample; numbers of the host, so that nobody waits for the device to read them.
     """
 
     latents: Tensor
@@ -79,6 +82,7 @@ class Batch:
     audio_s: float
     bucket: str
     num_lyrics_withheld: int = 0
+    walks: tuple[int, ...] = ()
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch with its tensors on ``device``."""
@@ -122,6 +126,7 @@ def collate(samples: Sequence[Sample], *, bucket: str) -> Batch:
         audio_s=sum(sample.audio_s for sample in samples),
         bucket=bucket,
         num_lyrics_withheld=sum(sample.lyrics_withheld for sample in samples),
+        walks=tuple(sample.walk for sample in samples),
     )
 
 

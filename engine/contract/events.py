@@ -157,8 +157,13 @@ class ModelLoaded(Event):
 class Step(Event):
     """One optimizer step. Loss is the mean over its micro-batches.
 
-    `step_s` is the whole step without the waiting for data (`data_s`); of it `forward_s`, `backward_s` and
-    `optimizer_s` are measured, the rest is other work. `files` are the songs of the step.
+    `step_s` is the whole step without the waiting for data (`data_s`); of it `forward_s`, `backward_s`,
+    `optimizer_s` and `rollout_s` are measured, the rest is other work. `files` are the songs of the step.
+
+    With scheduled sampling: `rollout_share` of the samples walked a way of their own, `rollout_steps` long on average
+    (of those that did); it took `rollout_s` more. None without it.
+
+    `lyrics_embedder_learning_rate` is there where the lyrics embedder has a rate of its own.
     """
 
     kind: ClassVar[str] = "step"
@@ -178,17 +183,25 @@ class Step(Event):
     backward_s: float | None = None
     optimizer_s: float | None = None
     files: tuple[str, ...] = ()
+    rollout_share: float | None = None
+    rollout_steps: float | None = None
+    rollout_s: float | None = None
+    lyrics_embedder_learning_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationLoss(Event):
-    """Held-out loss: songs never trained on, fixed noise and timesteps, no dropout."""
+    """Held-out loss: songs never trained on, fixed noise and timesteps, no dropout.
+
+    `base_loss` is that without the adapter, `ema_loss` that of the averaged weights, where they were measured.
+    """
 
     kind: ClassVar[str] = "validation_loss"
     step: int
     loss: float
     num_songs: int
     base_loss: float | None = None
+    ema_loss: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

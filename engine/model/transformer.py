@@ -70,6 +70,10 @@ class Conditions:
         tokens = self.tokens.gather(1, order[..., None].expand_as(self.tokens))
         return Conditions(tokens=tokens, mask=self.mask.gather(1, order))
 
+    def first(self, num: int) -> Conditions:
+        """Those of the first ``num`` samples."""
+        return Conditions(tokens=self.tokens[:num], mask=self.mask[:num])
+
 
 @dataclass(frozen=True, slots=True)
 class TransformerOutput:

@@ -33,7 +33,14 @@ def denoised(x_t: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
     return x_t - _per_sample(sigma) * velocity
 
 
-def flow_loss(x_0_hat: Tensor, x_0: Tensor, frame_mask: Tensor | None, *, padding: Padding = "valid") -> Tensor:
+def flow_loss(
+    x_0_hat: Tensor,
+    x_0: Tensor,
+    frame_mask: Tensor | None,
+    *,
+    padding: Padding = "valid",
+    weight: Tensor | None = None,
+) -> Tensor:
     """Squared error of the data estimate, one value per sample; the batch's loss is their mean.
 
     With M the frame mask, broadcast over C and H:
@@ -49,11 +56,14 @@ def flow_loss(x_0_hat: Tensor, x_0: Tensor, frame_mask: Tensor | None, *, paddin
         x_0: (B, C, H, T) clean latents.
         frame_mask: (B, T), 1 where a frame is audio; None = every frame.
         padding: Which of the two forms.
+        weight: (B, C, H, T) of each element's squared error; None = 1 everywhere.
 
     Returns:
         (B,) float32.
     """
     error = (x_0_hat.float() - x_0.float()).square()
+    if weight is not None:
+        error = error * weight
     if frame_mask is None:
         return error.mean(dim=(1, 2, 3))
     mask = frame_mask.to(error.dtype)

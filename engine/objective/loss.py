@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from engine.objective.flow import Padding, denoised, flow_loss, interpolate
+from engine.objective.reflexflow import reflexflow_loss
+from engine.objective.rollout import RolledOut
 from engine.objective.ssl import ssl_losses
 from engine.objective.timesteps import timesteps_of
 
@@ -29,7 +31,8 @@ class LossTerms:
     denoising: Tensor
     """Scalar: mean of ``per_sample``."""
     per_sample: Tensor
-    """(B,) denoising loss of each sample. Not finite where x_t or x_0_hat is not, so one check of it covers both."""
+    """(B,) denoising loss of each sample, with ReflexFlow's terms where it was rolled out. Not finite where x_t or
+    x_0_hat is not, so one check of it covers both."""
     ssl: dict[str, Tensor] = field(default_factory=dict)
     """Scalar per representation; empty when the SSL loss is off."""
 
@@ -47,10 +50,12 @@ def compute_loss(
     ssl_weight: float = 0.0,
     padding: Padding = "valid",
     pack: bool = False,
+    rolled: RolledOut | None = None,
 ) -> LossTerms:
     """Noise the latents, predict the velocity, compare the data estimate with the clean latents.
 
-    ``total = mean_b(flow_loss_b) + ssl_weight * mean_n(ssl_n)``.
+    ``total = mean_b(flow_loss_b) + ssl_weight * mean_n(ssl_n)``; `reflexflow_loss` takes the place of the first where
+    samples were rolled out with it.
 
     Args:
         model: The transformer; its own precision decides that of the prediction, the loss is float32.
@@ -65,16 +70,21 @@ def compute_loss(
         padding: ``valid`` to train, ``upstream`` only to compare with the original trainer.
         pack: Move padding behind all conditions (`Conditions.packed`), so that no sample depends on its batch. True to
             train; the original's vectors were made without.
+        rolled: Where the samples are trained instead (`engine.objective.rollout.roll_out` of the same batch).
     """
     sigma = sigmas[timestep_index]
-    x_t = interpolate(x_0, noise, sigma)
+    x_t = interpolate(x_0, noise, sigma) if rolled is None else rolled.x_t
     with_ssl = bool(ssl_targets) and ssl_weight > 0
     conditions = model.encode_conditions(inputs)
     if pack:
         conditions = conditions.packed()
     output = model(x_t, timesteps_of(sigma), conditions, frame_mask=frame_mask, with_ssl=with_ssl)
-    x_0_hat = denoised(x_t, output.velocity.float(), sigma)
-    per_sample = flow_loss(x_0_hat, x_0, frame_mask, padding=padding)
+    velocity = output.velocity.float()
+    x_0_hat = denoised(x_t, velocity, sigma)
+    if rolled is None or rolled.weight is None:
+        per_sample = flow_loss(x_0_hat, x_0, frame_mask, padding=padding)
+    else:
+        per_sample = reflexflow_loss(velocity, x_0_hat, x_0=x_0, frame_mask=frame_mask, rolled=rolled)
     denoising = per_sample.mean()
     total = denoising
     ssl: dict[str, Tensor] = {}

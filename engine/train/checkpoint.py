@@ -5,9 +5,11 @@
     checkpoint-500/
       pytorch_lora_weights.safetensors     LoRA runs (a full run has ace_step_transformer/ instead)
       training_state.safetensors           optimizer memory, random states
+      ema/                                 with use_ema: the average, raw and (LoRA runs) as an adapter file
       training_state.json                  counters, loss scaler
       training_state-<backend id>.json     position of the stream of samples
       config.json                          the effective configuration
+      assets/audio_0.wav …                 the step's test clips, with their sidecars
       checkpoint_manifest.json             files with size and SHA-256, model family, type and flavour
       .guard                               written last: without it the folder does not count
 """
@@ -28,6 +30,8 @@ from engine.contract.config import Config
 from engine.contract.errors import ModelError, as_disk_error, is_disk_failure
 from engine.contract.files import sync_folder, write_json
 from engine.contract.run_dir import GUARD_FILE, KEEP_FILE, PARTIAL_SUFFIX, RunDir, checkpoint_step
+from engine.train.after_save import add_assets
+from engine.train.ema import save_ema
 from engine.train.state import TrainState, optimizer_tensors, random_tensors
 from engine.train.weights import TrainedWeights
 
@@ -71,12 +75,15 @@ def write_checkpoint(
         aside.mkdir(parents=True)
         tensors = {**optimizer_tensors(state), **random_tensors(device)}
         weights.save(aside, step=state.step)
+        if state.ema is not None:
+            save_ema(aside, state.ema, weights if config.model_type == "lora" else None, step=state.step)
         save_file(tensors, aside / TENSORS_FILE, metadata={"format": "pt"})
         scaler = {} if state.scaler is None else state.scaler.state_dict()
         write_json(aside / STATE_FILE, {"version": FORMAT_VERSION, **state.counters(), "scaler": scaler})
         for backend_id, position in stream.items():
             write_json(aside / f"training_state-{backend_id}.json", position)
         write_json(aside / "config.json", config.to_dict())
+        add_assets(run_dir, aside, step=state.step)
         _verify(aside, weights, tensors)
         write_json(aside / MANIFEST_FILE, _manifest(aside, config))
         _sync_tree(aside)

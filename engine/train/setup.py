@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from engine.cache.text_states import TextStates
 from engine.contract.config import Config
 from engine.contract.events import RunWarning
+from engine.contract.prompt_library import clip_texts
 from engine.contract.run_dir import RunDir
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.memory.recompute import set_recompute
 from engine.model.adapters import LoraSpec, add_lora
 from engine.model.family import ModelFamily
+from engine.model.quantise import quantisation_of
 from engine.model.transformer import AceStepTransformer
-from engine.optim.build import build_optimizer
-from engine.optim.schedule import build_schedule
 from engine.telemetry.emitter import Emitter
 from engine.train.device import base_dtype
+from engine.train.ema import build_ema
+from engine.train.init_lora import FRESH, Start
+from engine.train.lyrics_embedder import load_sibling_embedder
 from engine.train.state import TrainState
+from engine.train.trainable import build_steppers, choose_trainable
 from engine.train.validate import ClipMaker, ClipPrompt
 from engine.train.weights import FullWeights, LoraWeights, TrainedWeights
 
@@ -36,7 +40,13 @@ class Built:
 
 
 def build_model(
-    config: Config, family: ModelFamily, *, max_steps: int, with_projectors: bool, device: torch.device
+    config: Config,
+    family: ModelFamily,
+    *,
+    max_steps: int,
+    with_projectors: bool,
+    device: torch.device,
+    start: Start = FRESH,
 ) -> Built:
     """Load the model, make its trained part trainable, and build optimizer and schedule over it.
 
@@ -44,49 +54,59 @@ def build_model(
         ModelError: The checkpoint is damaged.
         ConfigError: LoRA targets or optimizer settings do not fit.
     """
-    model = family.load_model(dtype=base_dtype(config), device=device, with_projectors=with_projectors)
+    model = family.load_model(
+        dtype=base_dtype(config),
+        device=device,
+        with_projectors=with_projectors,
+        quantisation=quantisation_of(config),
+    )
     # Module dropout draws from torch's own generator; its state goes into every checkpoint.
     torch.manual_seed(config.seed)
     spec = None
     weights: TrainedWeights
     if config.model_type == "lora":
-        spec = family.lora_spec(config)
+        spec = start.spec or family.lora_spec(config)
         add_lora(model, spec, seed=config.seed)
+        if start.lora is not None:
+            start.lora.put_into(model)
         weights = LoraWeights(
             model,
             spec,
             base_model=config.pretrained_model_name_or_path,
             target_preset="custom" if config.peft_lora_target_modules else config.acestep_lora_target,
+            with_embedder=config.lyrics_embedder_train,
         )
     else:
-        model.requires_grad_(True)
         weights = FullWeights(model, family.checkpoint)
     if config.gradient_checkpointing:
         set_recompute(model, every=config.gradient_checkpointing_interval or 1)
     model.train()
-    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    optimizer = build_optimizer(config, trainable.items())
+    trainable = choose_trainable(model, config)
+    if start.lora is not None and config.lyrics_embedder_train:
+        load_sibling_embedder(model, start.lora.path)
+    optimizer, schedule, embedder = build_steppers(config, trainable, max_steps)
     state = TrainState(
         model=model,
         trainable=trainable,
         optimizer=optimizer,
-        schedule=build_schedule(config, optimizer, max_steps),
+        schedule=schedule,
+        embedder=embedder,
         scaler=torch.amp.GradScaler(device.type) if config.mixed_precision == "fp16" else None,
+        ema=build_ema(config, trainable, device),
     )
     return Built(model=model, state=state, weights=weights, spec=spec)
 
 
 def clip_captions(config: Config) -> Sequence[str]:
     """Captions of the test clips, to be encoded with the others."""
-    wanted = config.validation_prompt and not config.validation_disable
-    return [config.validation_prompt] if wanted else []
+    return [text.prompt for text in clip_texts(config)]
 
 
 def build_clips(
     config: Config,
     family: ModelFamily,
     model: AceStepTransformer,
-    text: TextStates,
+    read_text: Callable[[str], Tensor],
     *,
     tokenizer: LyricTokenizer,
     run_dir: RunDir,
@@ -96,14 +116,14 @@ def build_clips(
     """The test clips a configuration asks for; their codec is loaded here, once."""
     prompts = [
         ClipPrompt(
-            name="validation",
-            prompt=caption,
-            lyrics=config.validation_lyrics or "",
+            name=wanted.name,
+            prompt=wanted.prompt,
+            lyrics=wanted.lyrics,
             seconds=config.validation_audio_duration,
             seed=config.seed if config.validation_seed is None else config.validation_seed,
-            text_states=text.read(caption),
+            text_states=read_text(wanted.prompt),
         )
-        for caption in clip_captions(config)
+        for wanted in clip_texts(config)
     ]
     wants_erg = config.validation_use_erg_lyric or config.validation_use_erg_diffusion
     settings = family.sampling_settings(config, model)

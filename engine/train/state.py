@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from engine.optim.memory import load_memory, memory_tensors
+from engine.train.ema import Ema
 
 RNG_PREFIX = "rng."
-OPTIMIZER_PREFIX = "optimizer."
+
+
+@dataclass(frozen=True)
+class EmbedderTraining:
+    """How the lyrics embedder is trained where that differs from the rest (spec config-formats.md 8).
+
+    Attributes:
+        optimizer: Its own, or None where it is the last group of the main one.
+        schedule: That of `optimizer`.
+    """
+
+    optimizer: Optimizer | None = None
+    schedule: LambdaLR | None = None
 
 
 @dataclass
@@ -17,10 +36,12 @@ class TrainState:
 
     Attributes:
         model: The transformer, with its adapter in LoRA runs.
-        trainable: Name → parameter, in a fixed order; the optimizer's parameters are these.
+        trainable: Name → parameter, in a fixed order; the optimizers' parameters are these.
         optimizer: Steps `trainable`.
         schedule: Learning rate as a pure function of the step; stepped after the optimizer.
         scaler: Loss scaler of fp16, else None.
+        ema: The moving average of `trainable`, if one is kept.
+        embedder: The lyrics embedder's rate or optimizer, if it has one of its own.
         step: Optimizer steps done.
         heldout_first: Held-out loss before the first step, once measured.
         heldout_last: The newest held-out loss.
@@ -32,9 +53,11 @@ class TrainState:
 
     model: nn.Module
     trainable: dict[str, nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    optimizer: Optimizer
+    schedule: LambdaLR
     scaler: torch.amp.GradScaler | None = None
+    ema: Ema | None = None
+    embedder: EmbedderTraining | None = None
     step: int = 0
     heldout_first: float | None = None
     heldout_last: float | None = None
@@ -42,6 +65,41 @@ class TrainState:
     best_loss: float | None = None
     audio_s: float = 0.0
     train_s: float = 0.0
+
+    @property
+    def optimizers(self) -> tuple[Optimizer, ...]:
+        """The main one, and the lyrics embedder's own if it has one."""
+        own = None if self.embedder is None else self.embedder.optimizer
+        return (self.optimizer,) if own is None else (self.optimizer, own)
+
+    @property
+    def schedules(self) -> tuple[LambdaLR, ...]:
+        """One for each of `optimizers`."""
+        own = None if self.embedder is None else self.embedder.schedule
+        return (self.schedule,) if own is None else (self.schedule, own)
+
+    def rate(self) -> float:
+        """The main learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def embedder_rate(self) -> float | None:
+        """The lyrics embedder's learning rate of the next step, where it has one of its own."""
+        return None if self.embedder is None else float(self.optimizers[-1].param_groups[-1]["lr"])
+
+    @contextlib.contextmanager
+    def as_judged(self) -> Iterator[None]:
+        """The weights are those that are measured, heard, saved and shared inside the block.
+
+        Only a schedule-free optimizer trains others; after the block they are back, bit for bit.
+        """
+        changed = [optimizer for optimizer in self.optimizers if optimizer.param_groups[0].get("train_mode")]
+        for optimizer in changed:
+            optimizer.eval()  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            for optimizer in changed:
+                optimizer.train()  # type: ignore[attr-defined]
 
     def counters(self) -> dict[str, float | int | None]:
         """The plain numbers, for training_state.json."""
@@ -68,31 +126,13 @@ class TrainState:
 
 
 def optimizer_tensors(state: TrainState) -> dict[str, torch.Tensor]:
-    """The optimizer's memory by parameter name: ``optimizer.<parameter>|<entry>`` → CPU tensor.
-
-    Plain numbers (some optimizers count steps so) become 0-d float64 tensors.
-    """
-    names = {id(parameter): name for name, parameter in state.trainable.items()}
-    tensors = {}
-    for parameter, entries in state.optimizer.state.items():
-        for entry, value in entries.items():
-            tensor = value if isinstance(value, torch.Tensor) else torch.tensor(float(value), dtype=torch.float64)
-            tensors[f"{OPTIMIZER_PREFIX}{names[id(parameter)]}|{entry}"] = tensor.detach().cpu().contiguous()
-    return tensors
+    """All that the optimizers remember, on the CPU by parameter name (`engine.optim.memory`)."""
+    return memory_tensors(state.optimizers, state.trainable)
 
 
-def load_optimizer_tensors(state: TrainState, tensors: dict[str, torch.Tensor]) -> None:
-    """Put the tensors of `optimizer_tensors` back, through the optimizer's own loading (devices, dtypes)."""
-    saved = state.optimizer.state_dict()
-    order = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    index = {id(parameter): position for position, parameter in enumerate(order)}
-    memory: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        if key.startswith(OPTIMIZER_PREFIX):
-            name, entry = key[len(OPTIMIZER_PREFIX) :].rsplit("|", 1)
-            memory.setdefault(index[id(state.trainable[name])], {})[entry] = tensor
-    saved["state"] = memory
-    state.optimizer.load_state_dict(saved)
+def load_optimizer_tensors(state: TrainState, tensors: dict[str, torch.Tensor]) -> tuple[str, ...]:
+    """Put the tensors of `optimizer_tensors` back; returns the names in them that are not trained now."""
+    return load_memory(state.optimizers, state.trainable, tensors)
 
 
 def random_tensors(device: torch.device) -> dict[str, torch.Tensor]:

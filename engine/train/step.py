@@ -16,7 +16,9 @@ from engine.contract.config import Config
 from engine.contract.errors import NonFiniteLossError
 from engine.model.family import ModelFamily
 from engine.objective.loss import LossTerms
+from engine.objective.reflexflow import reflexflow_of
 from engine.optim.build import clip_gradients
+from engine.planning.rollout_plan import rollout_plan
 from engine.train.state import TrainState
 from engine.train.step_clock import StepClock, StepTimes
 
@@ -37,6 +39,8 @@ class StepResult:
     bucket: str
     times: StepTimes
     files: tuple[str, ...]
+    walks: tuple[int, ...]
+    embedder_lr: float | None = None
 
 
 def precision_context(config: Config, device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -69,8 +73,13 @@ def train_step(
     terms_of = []
     for cpu_batch in micro_batches:
         batch = cpu_batch.to(device)
+        rolled = None
+        if any(batch.walks):
+            # Autocast of its own: it keeps the weights that it casts, and these are cast without gradient.
+            with clock.span("rollout"), precision_context(config, device):
+                rolled = family.roll_out(state.model, batch, sigmas=sigmas, reflexflow=reflexflow_of(config))
         with clock.span("forward"), precision_context(config, device):
-            terms = family.loss(state.model, batch, sigmas=sigmas, ssl_weight=ssl_weight)
+            terms = family.loss(state.model, batch, sigmas=sigmas, ssl_weight=ssl_weight, rolled=rolled)
         with clock.span("backward"):
             share = terms.total * (len(batch.files) / num_samples)
             (share if state.scaler is None else state.scaler.scale(share)).backward()
@@ -78,7 +87,8 @@ def train_step(
 
     with clock.span("optimizer"):
         if state.scaler is not None:
-            state.scaler.unscale_(state.optimizer)
+            for optimizer in state.optimizers:
+                state.scaler.unscale_(optimizer)
         grad_norm = clip_gradients(
             state.trainable.values(), max_norm=config.max_grad_norm, method=config.grad_clip_method
         )
@@ -86,16 +96,13 @@ def train_step(
     loss, ssl_loss, norm = _read(terms_of, weights, grad_norm)
     _check_finite(state, micro_batches, terms_of, loss=loss, grad_norm=norm)
 
-    lr = state.optimizer.param_groups[0]["lr"]
+    lr, embedder_lr = state.rate(), state.embedder_rate()
     with clock.span("optimizer"):
-        if state.scaler is None:
-            state.optimizer.step()
-        else:
-            state.scaler.step(state.optimizer)
-            state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=config.set_grads_to_none)
-        state.schedule.step()
+        _move(state, set_to_none=config.set_grads_to_none)
     state.step += 1
+    if state.ema is not None:
+        with clock.span("optimizer"):
+            state.ema.update(state.step)
 
     audio_s = sum(batch.audio_s for batch in micro_batches)
     step_s = time.perf_counter() - started
@@ -105,13 +112,41 @@ def train_step(
         loss=loss,
         ssl_loss=ssl_loss,
         grad_norm=norm,
-        lr=float(lr),
+        lr=lr,
+        embedder_lr=embedder_lr,
         audio_s=audio_s,
         step_s=step_s,
         bucket=micro_batches[0].bucket,
         times=clock.read(step_s),
         files=tuple(name for batch in micro_batches for name in batch.files),
+        walks=tuple(walk for batch in micro_batches for walk in batch.walks),
     )
+
+
+def _move(state: TrainState, *, set_to_none: bool) -> None:
+    """Step, zero and schedule every optimizer; with a loss scaler, one that overflowed stands still."""
+    for optimizer in state.optimizers:
+        if state.scaler is None:
+            optimizer.step()
+        else:
+            state.scaler.step(optimizer)
+    if state.scaler is not None:
+        state.scaler.update()
+    for optimizer, schedule in zip(state.optimizers, state.schedules, strict=True):
+        optimizer.zero_grad(set_to_none=set_to_none)
+        schedule.step()
+
+
+def rollout_facts(config: Config, result: StepResult) -> dict[str, float | None]:
+    """The fields of the step's event about scheduled sampling; none while it is off."""
+    if rollout_plan(config) is None:
+        return {}
+    walked = [walk for walk in result.walks if walk]
+    return {
+        "rollout_share": round(len(walked) / len(result.walks), 4),
+        "rollout_steps": round(sum(walked) / len(walked), 2) if walked else None,
+        "rollout_s": round(result.times.rollout_s or 0.0, 4),
+    }
 
 
 def _read(terms_of: list[LossTerms], weights: list[float], grad_norm: Tensor) -> tuple[float, float | None, float]:

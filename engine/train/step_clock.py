@@ -1,4 +1,4 @@
-"""Where the time of a step goes: forward, backward, optimizer; measured without making the step wait."""
+"""Where the time of a step goes: rollout, forward, backward, optimizer; measured without making the step wait."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Literal
 
 import torch
 
-Part = Literal["forward", "backward", "optimizer"]
+Part = Literal["rollout", "forward", "backward", "optimizer"]
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Seconds of a step by what they were spent on; None where they cannot be told apart."""
+    """Seconds of a step by what they were spent on; None where they cannot be told apart, or nothing was rolled out."""
 
     forward_s: float | None = None
     backward_s: float | None = None
     optimizer_s: float | None = None
+    rollout_s: float | None = None
 
 
 class StepClock:
@@ -69,8 +70,9 @@ class StepClock:
         if self._device.type == "mps":
             return StepTimes()
         forward_s, backward_s = seconds.get("forward", 0.0), seconds.get("backward", 0.0)
-        room_s = max(0.0, step_s - forward_s - backward_s)
-        return StepTimes(forward_s, backward_s, min(seconds.get("optimizer", 0.0), room_s))
+        rollout_s = seconds.get("rollout")
+        room_s = max(0.0, step_s - forward_s - backward_s - (rollout_s or 0.0))
+        return StepTimes(forward_s, backward_s, min(seconds.get("optimizer", 0.0), room_s), rollout_s)
 
     def _add(self, part: Part, seconds: float) -> None:
         self._seconds[part] = self._seconds.get(part, 0.0) + seconds

@@ -19,13 +19,18 @@ from engine.contract.events import CheckpointSaved, Paused, RunWarning, Step, Va
 from engine.contract.run_dir import RunDir
 from engine.model.family import ModelFamily
 from engine.telemetry.emitter import Emitter
+from engine.train.after_save import CheckpointProgram
 from engine.train.checkpoint import folder_bytes, purge_checkpoints, write_checkpoint
+from engine.train.ema import clip_variants
 from engine.train.inbox import Inbox
+from engine.train.low_disk import LowDisk
+from engine.train.lyrics_embedder import untrained
+from engine.train.occasions import Occasions
 from engine.train.phases import Phases
 from engine.train.state import TrainState
-from engine.train.step import StepResult, train_step
+from engine.train.step import StepResult, rollout_facts, train_step
 from engine.train.step_clock import StepClock
-from engine.train.validate import ClipMaker, HeldOutLoss, Interrupted
+from engine.train.validate import ClipMaker, HeldOutLoss, Interrupted, measure_average
 from engine.train.weights import TrainedWeights
 
 PAUSE_POLL_S = 0.2
@@ -51,6 +56,7 @@ class Trainer:
     Attributes:
         saved_step: The newest step that a checkpoint of this run folder holds as the model is now.
         going_on_from: The checkpoint that the configuration names, if it names one: never purged.
+        is_fresh: Whether this start goes on from no checkpoint. (Its first step need not be 0: ``init_lora_step``.)
     """
 
     run_dir: RunDir
@@ -68,14 +74,25 @@ class Trainer:
     emitter: Emitter
     inbox: Inbox
     phases: Phases
+    low_disk: LowDisk
+    program: CheckpointProgram
     saved_step: int | None = None
     going_on_from: Path | None = None
+    is_fresh: bool = False
     _last_save: float = field(default_factory=time.monotonic)
     _began: tuple[int, float] = (0, 0.0)
     _clock: StepClock = field(init=False)
+    occasions: Occasions = field(init=False)
 
     def __post_init__(self) -> None:
         self._clock = StepClock(self.device)
+        self._began = (self.state.step, time.monotonic())
+        self.occasions = Occasions(self.config, self.stream.epoch_of, self.max_steps)
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether the weights are other than those of a fresh start."""
+        return not self.is_fresh or self.state.step > self._began[0]
 
     def train(self) -> None:
         """Train to the last step.
@@ -110,9 +127,13 @@ class Trainer:
     def begin(self) -> None:
         """Before the first step of this start: held-out loss of the untouched model, baseline clip."""
         self.stop_if_asked()
-        if self.state.step == 0:
+        if self.is_fresh:
             self.measure_held_out()
             if self.config.validation_on_startup:
+                # A fresh LoRA changes nothing, so its first clip is the bare model's; one that goes on has another.
+                if self.config.init_lora is not None and not self.config.disable_benchmark:
+                    with untrained(self.state.model, self.config, self.family.checkpoint):
+                        self.make_clips(suffix="_base")
                 self.make_clips()
             self.stop_if_asked()
         self._began = (self.state.step, time.monotonic())
@@ -140,6 +161,8 @@ class Trainer:
                 backward_s=_rounded(result.times.backward_s),
                 optimizer_s=_rounded(result.times.optimizer_s),
                 files=result.files,
+                lyrics_embedder_learning_rate=result.embedder_lr,
+                **rollout_facts(self.config, result),
             )
         )
 
@@ -149,12 +172,14 @@ class Trainer:
         wants = self.inbox.poll()
         if wants.stop:
             self.stop()
-        if self.clip_due(step) or wants.sample:
+        self.program.look()
+        if self.occasions.is_clip_due(step) or wants.sample:
             self.make_clips()
             self.stop_if_asked()
             wants.sample = False
             self.inbox.answer("sample")
-        reason = self.save_due(step, wants.save)
+        waited_s = time.monotonic() - self._last_save
+        reason = self.occasions.save_reason(step, is_asked=wants.save, waited_s=waited_s)
         if reason:
             self.save(reason)
             wants.save = False
@@ -164,33 +189,15 @@ class Trainer:
         self.stop_if_asked()
         self.wait_while_paused()
 
-    def clip_due(self, step: int) -> bool:
-        """Whether a test clip belongs to this step."""
-        interval = self.config.validation_step_interval
-        return bool(interval) and (step % interval == 0 or step == self.max_steps)
-
-    def save_due(self, step: int, asked: bool) -> str:
-        """Why a checkpoint is due now: end, interval, request, time, rolling; empty = it is not."""
-        interval, rolling = self.config.checkpointing_steps, self.config.checkpointing_rolling_steps
-        minutes = self.config.checkpoint_minutes_interval
-        if step >= self.max_steps:
-            return "end"
-        if interval and step % interval == 0:
-            return "interval"
-        if asked:
-            return "request"
-        if minutes and time.monotonic() - self._last_save > minutes * 60:
-            return "time"
-        return "rolling" if rolling and step % rolling == 0 else ""
-
     def save(self, reason: str) -> None:
         """Held-out loss, checkpoint, purge; nothing when this step is saved already."""
         if self.saved_step == self.state.step:
             return
         if reason != "stop":  # who wants to leave does not wait for a measurement
             self.measure_held_out()
+        self.low_disk.check(self.run_dir.path, doing=f"saving step {self.state.step:,}")
         started = time.monotonic()
-        with self.phases.span("save") as span:
+        with self.phases.span("save") as span, self.state.as_judged():
             folder = write_checkpoint(
                 self.run_dir,
                 self.state,
@@ -222,6 +229,7 @@ class Trainer:
             in_use=[folder, *([self.going_on_from] if self.going_on_from else [])],
         ):
             self.warn("old_checkpoint_stays", f"{stuck.name} could not be removed; remove it by hand to free its space")
+        self.program.start(folder)
 
     def measure_held_out(self) -> None:
         """Held-out loss of the model as it is now, once a step; remembers first, last and best."""
@@ -235,20 +243,41 @@ class Trainer:
             except Interrupted:
                 return
             span.summary = f"held-out loss {loss:.4f}"
+            ema_loss = measure_average(
+                self.held_out,
+                self.state.ema,
+                self.state.model,
+                step=self.state.step,
+                should_stop=self.inbox.stop_requested,
+            )
         self.state.heldout_last = loss
         if self.state.heldout_first is None:
             self.state.heldout_first = loss
-        if self.state.step and (self.state.best_loss is None or loss < self.state.best_loss):
+        if self.has_trained and (self.state.best_loss is None or loss < self.state.best_loss):
             self.state.best_step, self.state.best_loss = self.state.step, loss
-        self.emitter.emit(ValidationLoss(step=self.state.step, loss=loss, num_songs=len(self.held_out.songs)))
+        num_songs = len(self.held_out.songs)
+        self.emitter.emit(ValidationLoss(step=self.state.step, loss=loss, num_songs=num_songs, ema_loss=ema_loss))
 
-    def make_clips(self) -> None:
-        """Test clips of the model as it is now; a prompt that fails never stops training."""
-        if self.clips.prompts:
-            with self.phases.span("validate", total=len(self.clips.prompts)) as span, contextlib.suppress(Interrupted):
-                span.done = self.clips.make(
-                    self.state.model, step=self.state.step, should_stop=self.inbox.stop_requested
-                )
+    def make_clips(self, *, suffix: str = "") -> None:
+        """Test clips of the model as it is now, and of its average; a prompt that fails never stops training.
+
+        Args:
+            suffix: Put behind the clips' names, to tell them from others of the same step and prompt.
+        """
+        if not self.clips.prompts:
+            return
+        variants = clip_variants(self.config, self.state.ema)
+        total = len(self.clips.prompts) * len(variants)
+        with self.phases.span("validate", total=total) as span, contextlib.suppress(Interrupted):
+            span.done = 0
+            for ending, weights in variants:
+                with weights():
+                    span.done += self.clips.make(
+                        self.state.model,
+                        step=self.state.step,
+                        should_stop=self.inbox.stop_requested,
+                        suffix=suffix + ending,
+                    )
 
     def wait_while_paused(self) -> None:
         """Stand still while the user wants it, still answering commands."""
@@ -279,7 +308,7 @@ class Trainer:
 
     def stop(self) -> None:
         """Save the finished step, unless the user wants it dropped, and end."""
-        if self.state.step == 0:
+        if not self.has_trained:
             raise StopRequested("stopped before the first step; nothing had to be saved")
         if self.inbox.requests.abort and self.saved_step != self.state.step:
             kept = f"step {self.saved_step:,} is saved" if self.saved_step else "nothing is saved"

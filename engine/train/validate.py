@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import io
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soundfile
@@ -22,6 +22,7 @@ from engine.contract.files import write_atomic, write_json
 from engine.contract.run_dir import RunDir
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.autoencoder import MusicCodec
+from engine.model.calling import evaluation
 from engine.model.card import SAMPLE_RATE
 from engine.model.family import ModelFamily
 from engine.model.transformer import AceStepTransformer
@@ -29,6 +30,7 @@ from engine.sampling.levels import as_finite, measure_levels
 from engine.sampling.sampler import SamplingSettings
 from engine.telemetry.emitter import Emitter
 from engine.train.device import release_memory
+from engine.train.ema import Ema
 from engine.train.step import precision_context
 
 PROGRESS_EVERY_S = 0.5
@@ -42,18 +44,6 @@ class Interrupted(Exception):
 def never() -> bool:
     """Nobody asks to stop."""
     return False
-
-
-@contextlib.contextmanager
-def evaluation(model: nn.Module) -> Iterator[None]:
-    """No gradients and no dropout inside the block; the mode before comes back."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 @dataclass
@@ -101,6 +91,19 @@ class HeldOutLoss:
         return loss
 
 
+def measure_average(
+    held_out: HeldOutLoss, ema: Ema | None, model: nn.Module, *, step: int, should_stop: Callable[[], bool] = never
+) -> float | None:
+    """The held-out loss with the averaged weights; None before their first update, or when somebody asks to stop."""
+    if ema is None or ema.num_updates == 0:
+        return None
+    with ema.applied():
+        try:
+            return held_out.measure(model, step=step, should_stop=should_stop)
+        except Interrupted:
+            return None
+
+
 @dataclass(frozen=True)
 class ClipPrompt:
     """What a test clip is of."""
@@ -127,25 +130,47 @@ class ClipMaker:
     device: torch.device
     emitter: Emitter
 
-    def make(self, model: AceStepTransformer, *, step: int, should_stop: Callable[[], bool] = never) -> int:
+    def make(
+        self, model: AceStepTransformer, *, step: int, should_stop: Callable[[], bool] = never, suffix: str = ""
+    ) -> int:
         """Make every clip of a step and return how many were made; a failing one becomes a warning.
 
+        Args:
+            model: As it is now.
+            step: For the files' names.
+            should_stop: Asked before each denoising step.
+            suffix: Put behind each name, to tell clips of one prompt and step apart (``_ema``, ``_base``).
+
         Raises:
-            Interrupted: ``should_stop``, asked before each denoising step, said so.
+            Interrupted: ``should_stop`` said so.
         """
         made = 0
-        for prompt in self.prompts:
+        for listed in self.prompts:
+            prompt = replace(listed, name=f"{listed.name}{suffix}", seed=self._seed(listed, step))
             try:
                 self._make_one(model, prompt, step, should_stop)
                 made += 1
             except Interrupted:
                 raise
             except Exception as error:  # any failure of a clip: training is worth more than a clip
-                message = f"test clip {prompt.name} at step {step} failed: {error}"
-                if "memory" in str(error).lower():
-                    message += "; a shorter validation_audio_duration needs less"
-                self.emitter.emit(RunWarning(code="clip_failed", message=message))
+                self.emitter.emit(RunWarning(code="clip_failed", message=self._failure(prompt, step, error)))
         return made
+
+    def _seed(self, prompt: ClipPrompt, step: int) -> int:
+        """The prompt's own, or with ``validation_randomize`` another one at each step; the sidecar keeps it."""
+        if not self.config.validation_randomize:
+            return prompt.seed
+        digest = hashlib.sha256(f"{prompt.seed}/{step}/{prompt.name}".encode()).digest()
+        return int.from_bytes(digest[:4], "little") >> 1
+
+    def _failure(self, prompt: ClipPrompt, step: int, error: Exception) -> str:
+        message = f"test clip {prompt.name} at step {step} failed: {str(error).strip() or repr(error)}"
+        if isinstance(error, MemoryError) or "memory" in str(error).lower():
+            message += (
+                f"; a shorter validation_audio_duration (now {prompt.seconds:g} s) needs less memory"
+                f"{'' if self.settings.overlapped_decode else ', and so does vae_enable_tiling true'}"
+            )
+        return f"{message}. Training goes on"
 
     def _make_one(
         self, model: AceStepTransformer, prompt: ClipPrompt, step: int, should_stop: Callable[[], bool]
@@ -169,7 +194,8 @@ class ClipMaker:
                     on_step=self._progress(prompt.name, should_stop),
                 )
         finally:
-            self.codec.to("cpu")
+            if not self.config.keep_vae_loaded:
+                self.codec.to("cpu")
             release_memory(self.device)
         took_s = time.monotonic() - started
         self._save(audio, prompt, step=step, took_s=took_s)

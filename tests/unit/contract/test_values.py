@@ -36,6 +36,11 @@ import pytest
         ({"ignore_final_epochs": False}, "strict_epoch_limit", True),
         ({"ignore_final_epochs": "true"}, "strict_epoch_limit", False),
         ({"vae_cache_preprocess": True}, "vae_cache_ondemand", False),
+        ({"ignore_final_epochs": None}, "strict_epoch_limit", False),
+        ({"ignore_final_epochs": ""}, "strict_epoch_limit", False),
+        ({"mixed_precision": "16-true"}, "mixed_precision", "fp16"),
+        ({"mixed_precision": "bf16-true"}, "mixed_precision", "bf16"),
+        ({"mixed_precision": "32-true"}, "mixed_precision", "no"),
         ({"validation_prompt_library": False}, "validation_prompt_library", None),
     ],
 )
@@ -86,6 +91,12 @@ def test_booleans_in_every_spelling(resolved, text, value):
             'run.json: grad_clip_method = "nrm": not known (did you mean norm?). Accepted: norm, value.',
         ),
         ({"model_family": "flux"}, 'run.json: model_family = "flux": unsupported model_family. Accepted: ace_step.'),
+        ({"loss_type": "huber"}, 'run.json: loss_type = "huber": unsupported loss_type. Accepted: l2.'),
+        ({"evaluation_type": "fid"}, 'evaluation_type = "fid": unsupported evaluation_type. Accepted: none.'),
+        (
+            {"vae_cache_preprocess": "perhaps"},
+            'run.json: vae_cache_preprocess = "perhaps": neither true nor false. Accepted: true, false.',
+        ),
         (
             {"mixed_precision": "fp8"},
             'run.json: mixed_precision = "fp8": fp8 is not supported. Accepted: no, fp16, bf16.',
@@ -114,18 +125,16 @@ def test_booleans_in_every_spelling(resolved, text, value):
         ({"output_dir": ["a"]}, 'run.json: output_dir = ["a"]: not a text. Accepted: a path.'),
         ({"exclude_files": 3}, "run.json: exclude_files = 3: not a list of texts. Accepted: a list of texts."),
         ({"exclude_files": "[oops"}, None),
+        ({"init_lora": "x"}, "or the id of a hub repository fetched before."),
+        ({"use_ema": "perhaps"}, 'run.json: use_ema = "perhaps": neither true nor false. Accepted: true, false.'),
         (
-            {"init_lora": "x"},
-            'run.json: init_lora = "x": not available yet in this version. Accepted: null (leave it out).',
-        ),
-        ({"use_ema": "yes"}, 'run.json: use_ema = "yes": not available yet in this version. Accepted: false.'),
-        (
-            {"base_model_precision": "int8-quanto"},
-            "not available yet in this version: keep the model as it is with no_change. Accepted: no_change.",
+            {"base_model_precision": "int2-quanto"},
+            "two bits are too few for this model; int4-quanto is the smallest. Accepted: no_change, int8-quanto, "
+            "int4-quanto.",
         ),
         ({"compile": "on"}, 'run.json: compile = "on": not available yet in this version. Accepted: auto, off.'),
         ({"num_processes": 2}, None),
-        ({"scheduled_sampling_max_step_offset": 5}, None),
+        ({"scheduled_sampling_max_step_offset": 1000}, None),
         (
             {"disable_vae_cache": True},
             "run.json: disable_vae_cache: this name was removed. Accepted: vae_cache_disable.",
@@ -170,11 +179,17 @@ def test_later_keys_are_accepted_at_their_default(resolved):
     [
         ({"resolution": 1024}, "ignored_setting", "resolution has no effect"),
         ({"crepa_lambda": 0.5}, "ignored_setting", "crepa_lambda: ignored for audio"),
+        ({"controlnet": False}, "ignored_setting", "controlnet: ignored for audio"),
+        ({"--snr-gamma": 5, "flux_guidance_value": 1}, "ignored_setting", "--snr-gamma, flux_guidance_value: ignored"),
+        ({"torch_num_threads": 8, "fsdp_enable": True}, "ignored_setting", "torch_num_threads, fsdp_enable: ignored:"),
+        ({"deepspeed_config": "x", "dynamo_mode": "y"}, "ignored_setting", "starts and spreads its processes itself"),
+        ({"lycoris_config": "x.json"}, "ignored_setting", "with nothing like it here"),
+        ({"only_instance_prompt": True}, "ignored_setting", "write it into the data set"),
         ({"aspect_bucket_rounding": 2}, "ignored_setting", "ignored for audio"),
         ({"compress_disk_cache": True}, "ignored_setting", "uncompressed"),
         ({"push_to_hub": True}, "ignored_setting", "not supported"),
         ({"attention_mechanism": "xformers"}, "ignored_setting", "torch's own"),
-        ({"report_to": "wandb"}, "ignored_setting", "wandb is not available yet"),
+        ({"report_to": "wandb"}, "unknown_tracker", "wandb is not available here"),
         ({"lora_rank": 512}, "unusual_value", "very high"),
         ({"validation_guidance": 31}, "unusual_value", "very strong"),
         ({"audio_truncation_mode": "middle"}, "fallback", "beginning is used"),
@@ -197,6 +212,23 @@ def test_ignored_keys_at_their_default_say_nothing(resolved):
 
 def test_the_last_of_two_spellings_counts(resolved):
     assert resolved('{"lora_rank": 4, "--lora-rank": 8}').config.lora_rank == 8
+
+
+def test_environment_variables_are_filled_in_at_any_depth(resolved, monkeypatch):
+    monkeypatch.setenv("ALBUM", "night-ferry")
+    monkeypatch.setenv("STEPS", "7")
+    found = resolved(
+        {
+            "max_train_steps": "{env:STEPS}",
+            "exclude_files": ["{env:ALBUM}.wav"],
+            "data_backend_config": [{"id": "a", "instance_data_dir": "songs/{env:ALBUM}"}],
+            "lora_rank": "{env:NOT_THERE}",
+        }
+    )
+    assert (found.config.max_train_steps, found.origins["max_train_steps"]) == (7, "env")
+    assert found.config.exclude_files == ("night-ferry.wav",)
+    assert found.config.data_backend_config[0]["instance_data_dir"] == "songs/night-ferry"
+    assert found.config.lora_rank == 16
 
 
 def test_environment_variables_are_filled_in(resolved, monkeypatch):
