@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NETWORK_TIMEOUT_S = 4.0
 # Below this a LoRA of the real model with its save points does not fit (screens.md section 4, "disk").
 _LITTLE_DISK_BYTES = 20 * fmt.GB
-_LIBRARIES = ("torch", "diffusers", "transformers", "peft", "textual")
+_LIBRARIES = ("torch", "diffusers", "transformers", "textual")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""LoRA on the transformer through PEFT, with the ecosystem's own key names (spec ace-step-v1.md 10, exports.md 1).
+"""LoRA on the transformer, with the ecosystem's own key names (spec ace-step-v1.md 10, exports.md 1).
 
-Precision: the adapter's weights are always float32, whatever the base is. Outside autocast PEFT casts a module's input
+Precision: the adapter's weights are always float32, whatever the base is. Outside autocast a module's input is cast
 up and the low-rank product runs in float32, only its sum with the base output is rounded to the base's dtype; inside
 autocast the two small products run in the autocast dtype. Either way the optimizer works on float32 weights: updates
 far below bf16's step of 2^-8 are not lost.
@@ -16,21 +16,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from engine.contract.errors import ConfigError, ModelError
 from engine.contract.fields_lora import LORA_TARGETS
+from engine.model.lora_layer import ADAPTER_NAME, LoraLayer, put_in_place
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes
+from engine.model.quantise import device_of
 from engine.objective.randomness import sample_generator
 
 if TYPE_CHECKING:
     from engine.contract.config import Config
     from engine.model.card import TransformerConfig
     from engine.model.transformer import AceStepTransformer
-
-ADAPTER_NAME = "lora_adapter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,36 +125,31 @@ def add_lora(model: AceStepTransformer, spec: LoraSpec, *, seed: int) -> None:
         ConfigError: A target matches nothing, or a module that cannot carry LoRA.
     """
     _check_targets(model, spec.target_modules)
-    config = LoraConfig(
-        r=spec.rank,
-        lora_alpha=spec.alpha,
-        use_rslora=spec.use_rslora,
-        lora_dropout=spec.dropout,
-        target_modules=list(spec.target_modules),
-        init_lora_weights="gaussian" if spec.init == "gaussian" else True,
-        rank_pattern={f"^{name}": rank for name, rank in spec.rank_pattern.items()},
-        alpha_pattern={f"^{name}": alpha for name, alpha in spec.alpha_pattern.items()},
-    )
     model.requires_grad_(False)
-    # On meta first: PEFT then neither draws from the global generator nor allocates what is replaced below.
-    inject_adapter_in_model(config, model, adapter_name=ADAPTER_NAME, low_cpu_mem_usage=True)
-    for name, layer in lora_layers(model).items():
-        device = layer.get_base_layer().weight.device
-        down, up = layer.lora_A[ADAPTER_NAME], layer.lora_B[ADAPTER_NAME]
-        values = torch.empty(down.weight.shape, dtype=torch.float32)
+    targets = {name: leaf for name, leaf in _linear_leaves(model) if _is_target(name, spec.target_modules)}
+    for name, leaf in targets.items():
+        rank, device = spec.rank_pattern.get(name, spec.rank), device_of(leaf)
+        down = torch.empty(rank, leaf.in_features, dtype=torch.float32)
         generator = sample_generator(seed, 0, f"lora_init/{name}")
         if spec.init == "gaussian":
-            nn.init.normal_(values, std=1 / down.weight.shape[0], generator=generator)
+            nn.init.normal_(down, std=1 / rank, generator=generator)
         else:
-            nn.init.kaiming_uniform_(values, a=math.sqrt(5), generator=generator)
-        down.weight = nn.Parameter(values.to(device))
-        up.weight = nn.Parameter(torch.zeros(up.weight.shape, dtype=torch.float32, device=device))
-    # PEFT's new modules are in training mode whatever the model is in: dropout would act in an evaluated model.
-    model.train(model.training)
+            nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)
+        up = torch.zeros(leaf.out_features, rank, dtype=torch.float32, device=device)
+        layer = LoraLayer(leaf, rank=rank, scale=spec.scale_of(name), dropout=spec.dropout, down=down.to(device), up=up)
+        put_in_place(model, name, layer.train(leaf.training))
+
+
+def _linear_leaves(model: nn.Module) -> list[tuple[str, nn.Linear]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+
+
+def _is_target(name: str, targets: Sequence[str]) -> bool:
+    return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
-    """Module path -> PEFT layer, in the model's order."""
+    """Module path -> layer with an adapter, in the model's order."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
 
 
@@ -195,8 +188,6 @@ def load_adapter_state(model: AceStepTransformer, tensors: Mapping[str, Tensor])
 def adapter_disabled(model: nn.Module) -> Iterator[None]:
     """Run the base model: every adapter is out of the way inside the block, and back as it was after it."""
     layers = list(lora_layers(model).values())
-    # PEFT switches requires_grad along with the adapter; training must find it as it left it.
-    flags = [(parameter, parameter.requires_grad) for layer in layers for parameter in layer.parameters()]
     for layer in layers:
         layer.enable_adapters(False)
     try:
@@ -204,8 +195,6 @@ def adapter_disabled(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.enable_adapters(True)
-        for parameter, requires_grad in flags:
-            parameter.requires_grad_(requires_grad)
 
 
 @contextmanager
@@ -222,13 +211,13 @@ def adapter_scaled(model: nn.Module, scale: float | Mapping[str, float]) -> Iter
             layer.scaling[ADAPTER_NAME] = before[name]
 
 
-def _adapter_slots(model: AceStepTransformer) -> dict[str, tuple[nn.Parameter, tuple[int, ...]]]:
+def _adapter_slots(model: AceStepTransformer) -> dict[str, tuple[Tensor, tuple[int, ...]]]:
     """Canonical key -> the live parameter and its shape in a file."""
-    slots: dict[str, tuple[nn.Parameter, tuple[int, ...]]] = {}
+    slots: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
     for name, layer in lora_layers(model).items():
         base = layer.get_base_layer()
         weight_shape = checkpoint_shape(f"{name}.weight", (base.out_features, base.in_features), model.config)
-        down, up = layer.lora_A[ADAPTER_NAME].weight, layer.lora_B[ADAPTER_NAME].weight
+        down, up = layer.down.weight, layer.up.weight
         down_shape, up_shape = pair_shapes(weight_shape, down.shape[0])
         slots[f"{name}.lora_A.weight"] = (down, down_shape)
         slots[f"{name}.lora_B.weight"] = (up, up_shape)
@@ -239,7 +228,7 @@ def _check_targets(model: nn.Module, targets: Sequence[str]) -> None:
     """Each target must match at least one module, and only modules that can carry LoRA."""
     leaves = {name: module for name, module in model.named_modules() if name and not any(module.children())}
     for target in targets:
-        matches = {name: leaf for name, leaf in leaves.items() if name == target or name.endswith(f".{target}")}
+        matches = {name: leaf for name, leaf in leaves.items() if _is_target(name, [target])}
         if not matches:
             near = ", ".join(_near_targets(leaves, target))
             raise ConfigError(

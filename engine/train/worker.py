@@ -35,7 +35,7 @@ from engine.telemetry.emitter import Emitter
 from engine.train.inbox import Inbox
 
 LOCK_PATIENCE_S = 2.0
-PACKAGES = ("acestep-tui", "torch", "diffusers", "transformers", "peft")
+PACKAGES = ("acestep-tui", "torch", "diffusers", "transformers")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from engine.contract.config import Config
@@ -91,6 +91,31 @@ def test_low_rank_product_on_a_bfloat16_base_is_computed_in_float32() -> None:
     down, up = (part[ADAPTER_NAME].weight for part in (layer.lora_A, layer.lora_B))
     exact = layer.get_base_layer()(x) + SPEC.scale * (x.float() @ down.T @ up.T)
     assert torch.equal(layer(x), exact.bfloat16())
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_output_dropout_and_gradients_are_those_of_peft(dtype: torch.dtype, autocast: bool) -> None:
+    spec = LoraSpec(rank=4, alpha=8, use_rslora=True, dropout=0.5, target_modules=("to_q", "to_out.0", "linear_k"))
+    ours, theirs = trained_model(spec, dtype=dtype), small_model(dtype=dtype).requires_grad_(False)
+    config = LoraConfig(r=4, lora_alpha=8, use_rslora=True, lora_dropout=0.5, target_modules=list(spec.target_modules))
+    inject_adapter_in_model(config, theirs, adapter_name=ADAPTER_NAME)
+    for name, parameter in theirs.named_parameters():
+        parameter.data = parameter.data.float() if f".{ADAPTER_NAME}." in name else parameter.data
+    assert theirs.load_state_dict(ours.state_dict()), "every parameter has PEFT's name"
+    sample = small_sample(ours.config)
+    results = []
+    for model in (ours.train(), theirs.train()):
+        torch.manual_seed(5)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            velocity = model(sample.x_t, sample.t, model.encode_conditions(sample.inputs)).velocity
+        velocity.float().square().sum().backward()
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
+        results.append((velocity, gradients))
+    (velocity, gradients), (expected, expected_gradients) = results
+    assert torch.equal(velocity, expected) and not torch.equal(velocity, sample.predict(ours.eval()))
+    assert gradients.keys() == expected_gradients.keys()
+    assert all(torch.equal(gradients[name], expected_gradients[name]) for name in gradients)
 
 
 @pytest.mark.parametrize("second", [False, True])
