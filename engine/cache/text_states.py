@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,15 +26,30 @@ class TextStates:
     def __init__(self, store: CacheStore, *, encoder_id: str) -> None:
         self._store = store
         self._encoder_id = encoder_id
+        self._places: dict[str, Path] = {}
+
+    def place(self, captions: Iterable[str], folder: Path) -> None:
+        """Keep these captions in a folder of their own (``text_embeds`` of a data set); the first place of each counts.
+
+        Equal captions have equal states, so it does not matter whose folder holds one that several data sets have.
+        """
+        for caption in captions:
+            self._places.setdefault(caption, folder)
 
     @property
     def folder(self) -> Path:
-        """Where the entries stand."""
+        """Where entries stand that have no place of their own."""
         return self._store.text_folder
+
+    @property
+    def folders(self) -> set[Path]:
+        """Every folder with entries."""
+        return {self.folder, *self._places.values()}
 
     def path(self, caption: str) -> Path:
         """File of a caption's entry."""
-        return self._store.text_path(text_key(caption, encoder_id=self._encoder_id))
+        path = self._store.text_path(text_key(caption, encoder_id=self._encoder_id))
+        return self._places.get(caption, path.parent) / path.name
 
     def missing(self, captions: Sequence[str]) -> list[str]:
         """Those of ``captions`` without a whole entry, each once, in order (told by the headers alone)."""

@@ -26,12 +26,6 @@ Row = dict[str, Any]
 FILE_NAME = "file_name"
 """The column of a metadata file that names the audio file beside it."""
 
-DATA_PATTERNS = (
-    *("**/*.parquet", "**/*.arrow", "**/*.jsonl", "**/*.json", "**/metadata.csv", "README.md"),
-    *(f"**/*{suffix}" for suffix in AUDIO_SUFFIXES),
-)
-"""What is fetched of a data set on the hub."""
-
 _KINDS: dict[str, Kind] = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "jsonl", ".json": "jsonl"}
 # JSON files that describe a data set rather than hold its rows.
 _NO_ROWS = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")

@@ -41,6 +41,7 @@ class Download:
         revision: Branch, tag or commit; the default branch when None.
         cache_dir: The hub client's cache; its usual one when None.
         warn: Told (code, sentence) of every retry.
+        asking: Finds out what there is to fetch.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Download:
         revision: str | None,
         cache_dir: Path | None,
         warn: Callable[[str, str], None],
+        asking: Callable[[str, str | None, Path | None], Repository] = ask,
     ) -> None:
         self.repository: Repository | None = None
         self.error: BaseException | None = None
@@ -57,6 +59,7 @@ class Download:
         self._revision = revision
         self._cache_dir = cache_dir
         self._warn = warn
+        self._ask = asking
         self._ended = threading.Event()
         self._dropped_at = -1
         self._thread = threading.Thread(target=self._run, name="download", daemon=True)
@@ -82,7 +85,7 @@ class Download:
             self._ended.set()
 
     def _fetch(self) -> None:
-        repository = self._patiently(lambda: ask(self._name, self._revision, self._cache_dir))
+        repository = self._patiently(lambda: self._ask(self._name, self._revision, self._cache_dir))
         self.repository = repository
         self._check_space(repository)
         for file in repository.files:

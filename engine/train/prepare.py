@@ -1,4 +1,4 @@
-"""From a configuration to samples: scan, buckets, held-out songs, cache; `engine.train.stream` makes batches of them."""
+"""From a configuration to samples: scan, buckets, held-out songs, cache; `stream` makes batches of them."""
 
 from __future__ import annotations
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from engine.cache.policy import CachePolicy, cache_policy
@@ -45,6 +43,7 @@ from engine.train.finish import finish_full, finish_lora
 from engine.train.inbox import Inbox
 from engine.train.init_lora import begin_at, find_start
 from engine.train.low_disk import LowDisk
+from engine.train.occasions import num_steps
 from engine.train.on_demand import making_of
 from engine.train.phases import Phases
 from engine.train.prepare import (
@@ -61,6 +60,7 @@ from engine.train.prepare import (
 from engine.train.resume import find_checkpoint, load_checkpoint, with_kept_rate
 from engine.train.setup import Built, build_clips, build_model, clip_captions
 from engine.train.stream import SampleStream, group_sampler, held_out_batches, sample_stream
+from engine.train.start_warnings import start_warnings
 from engine.train.trainer import Trainer
 from engine.train.validate import HELD_OUT_DRAWS, HeldOutLoss
 
@@ -142,7 +142,7 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
         trainer.train()
         span.done = trainer.state.step
         span.summary = f"{trainer.state.step:,} of {trainer.max_steps:,} steps"
-    with run.phases.span("finish") as span:
+    with run.phases.span("finish") as span, trainer.state.as_judged():
         run.emitter.emit(finish(run, trainer, built))
         span.summary = str(run.run_dir.export.relative_to(run.run_dir.path))
     return trainer
@@ -203,10 +203,12 @@ def load(
     )
     stream = sample_stream(songs, backends, reader, config=config, device=device)
     warn_of_repeats(run, stream)
-    max_steps = num_steps(config, stream, warn=run.reporter.warn)
+    max_steps = num_steps(config, stream.sampler, warn=run.reporter.warn)
     built = build_model(
         config, family, max_steps=max_steps, with_projectors=ssl_weight > 0, device=device, start=run.start
     )
+    for code, message in start_warnings(config, songs.report, checkpoint_folder, run.start):
+        run.reporter.warn(code, message)
     if checkpoint_folder is None:
         begin_at(run.start, built.state)
     else:
@@ -258,31 +260,6 @@ def load(
         program=CheckpointProgram.of(config.post_checkpoint_script, warn=run.reporter.warn),
     )
     return trainer, built
-
-
-def num_steps(config: Config, stream: SampleStream, *, warn: Callable[[str, str], None]) -> int:
-    """Steps of the run: as set, else from the epochs; with ``strict_epoch_limit`` no partial pass is begun at the end.
-
-    Args:
-        config: The length.
-        stream: Knows how many steps a pass takes.
-        warn: Called with (code, message) when the run ends earlier than ``max_train_steps``, or cannot.
-    """
-    wanted: int = config.max_train_steps
-    if not wanted:
-        return stream.sampler.steps_for_epochs(config.num_train_epochs)
-    if not config.strict_epoch_limit:
-        return wanted
-    whole = math.floor(stream.epoch_of(wanted) + 1e-9)
-    steps = stream.sampler.steps_for_epochs(whole) if whole else wanted
-    if not whole:
-        warn("strict_epoch_limit", f"strict_epoch_limit has no effect: {wanted:,} steps are less than one pass")
-    elif steps != wanted:
-        warn(
-            "strict_epoch_limit",
-            f"ends at step {steps:,}, after {whole} whole passes, instead of {wanted:,} (strict_epoch_limit)",
-        )
-    return steps
 
 
 def saved_step_of(run_dir: RunDir, folder: Path | None) -> int | None:
