@@ -59,8 +59,8 @@ from engine.train.prepare import (
 )
 from engine.train.resume import find_checkpoint, load_checkpoint, with_kept_rate
 from engine.train.setup import Built, build_clips, build_model, clip_captions
-from engine.train.stream import SampleStream, group_sampler, held_out_batches, sample_stream
 from engine.train.start_warnings import start_warnings
+from engine.train.stream import group_sampler, held_out_batches, sample_stream
 from engine.train.trainer import Trainer
 from engine.train.validate import HELD_OUT_DRAWS, HeldOutLoss
 
