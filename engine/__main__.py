@@ -1,4 +1,4 @@
-"""The worker: ``python -m engine train RUN_DIR [--yes]``, or ``fetch TASK_DIR``.
+"""The worker: ``python -m engine train RUN_DIR [--yes]``, or ``cache``, ``fetch``, ``verify-model`` TASK_DIR.
 
 Started by the front end; answers through events.
 """
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     Work = Callable[[Emitter, Inbox], RunEnded]
 
 USAGE = """usage: python -m engine train RUN_DIR [--yes]
+       python -m engine cache TASK_DIR [--yes]
        python -m engine fetch TASK_DIR
+       python -m engine verify-model TASK_DIR
 
-train  Trains in a run folder that holds config.json. People start it with: acestep-tui --run FILE
-fetch  Downloads a model: TASK_DIR holds config.json, {"model": "OWNER/NAME", "revision": null, "cache_dir": null}"""
+train         Trains in a run folder that holds config.json. People start it with: acestep-tui --run FILE
+cache         Prepares songs and captions as train does, and ends: TASK_DIR holds a config.json as a run folder does.
+fetch         Downloads a model. TASK_DIR/config.json: {"model": "OWNER/NAME", "revision": null, "cache_dir": null}
+verify-model  Proves a model right. TASK_DIR/config.json: {"model": "OWNER/NAME or a folder", "revision": null}"""
 
 # Tasks and the flags each takes.
-TASKS: dict[str, set[str]] = {"train": {"--yes"}, "fetch": set()}
+TASKS: dict[str, set[str]] = {"train": {"--yes"}, "cache": {"--yes"}, "fetch": set(), "verify-model": set()}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +50,12 @@ def main(argv: list[str] | None = None) -> int:
 
     from engine.train.worker import run_worker
 
-    task, doing = {"train": (_train, "training"), "fetch": (_fetch, "downloading")}[words[0]]
+    task, doing = {
+        "train": (_train, "training"),
+        "cache": (_cache, "preparing"),
+        "fetch": (_fetch, "downloading"),
+        "verify-model": (_verify_model, "verifying a model"),
+    }[words[0]]
     try:
         return run_worker(run_dir, argv=arguments, work=task(run_dir, flags), doing=doing)
     except UserError as error:
@@ -64,6 +73,29 @@ def _train(run_dir: RunDir, flags: set[str]) -> Work:
         from engine.train.run import train_run
 
         return train_run(run_dir, assume_yes="--yes" in flags, emitter=emitter, inbox=inbox)
+
+    return work
+
+
+def _cache(run_dir: RunDir, flags: set[str]) -> Work:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    def work(emitter: Emitter, inbox: Inbox) -> RunEnded:
+        from engine.train.cache_task import build_cache_of
+
+        return build_cache_of(run_dir, assume_yes="--yes" in flags, emitter=emitter, inbox=inbox)
+
+    return work
+
+
+def _verify_model(run_dir: RunDir, flags: set[str]) -> Work:
+    del flags
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    def work(emitter: Emitter, inbox: Inbox) -> RunEnded:
+        from engine.verify.task import verify_model
+
+        return verify_model(run_dir, emitter=emitter, inbox=inbox)
 
     return work
 

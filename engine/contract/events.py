@@ -310,6 +310,22 @@ class DownloadProgress(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelChecked(Event):
+    """One check of a model under way (`state` ``running``) or made, written by the verifying task of its own folder.
+
+    `state` is then ``passed``, ``noted`` (not as the released model, or not judged), ``failed`` or ``skipped``; `words`
+    say what was found, `values` are the numbers behind it, `details` every single finding.
+    """
+
+    kind: ClassVar[str] = "model_checked"
+    check: str
+    state: str
+    words: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunWarning(Event):
     """Something the user should know; nothing stops."""
 
@@ -382,6 +398,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         AdapterExported,
         Proofs,
         DownloadProgress,
+        ModelChecked,
         RunWarning,
         Paused,
         CommandDone,
