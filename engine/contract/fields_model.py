@@ -6,10 +6,17 @@ from engine.contract.fields_base import Setting
 
 _SECTION = "Model"
 _V15 = "is an ACE-Step v1.5 variant; this product trains v1 ('base') only"
-_QUANTISED = (  # noqa: SIM905 - one name a line would fill a page
-    "int8-quanto int4-quanto int2-quanto fp8-quanto fp8uz-quanto int8-torchao int8dq-torchao int8dq-int4-torchao "
-    "int4-torchao fp8-torchao fp8wo-torchao fp8-int4-torchao fp8-native nf4-bnb fp8-transformerengine"
-).split()
+_PRECISIONS = ("no_change", "int8-quanto", "int4-quanto")
+# Other tools' names of the same thing; a notice says what they became (precision_rules.py).
+_OTHER_NAMES = (("int8-torchao", "int8-quanto"), ("int4-torchao", "int4-quanto"), ("nf4-bnb", "int4-quanto"))
+_WEIGHTS_ONLY = "rounds what the layers compute as well; here only weights are, as with int8-quanto"
+_NO_FP8 = "fp8 needs a card with fp8 arithmetic, which is not used here; int8-quanto takes as little memory"
+_REFUSED_PRECISIONS = (
+    ("int2-quanto", "two bits are too few for this model; int4-quanto is the smallest"),
+    *((name, _WEIGHTS_ONLY) for name in ("int8dq-torchao", "int8dq-int4-torchao")),
+    *((f"fp8{end}", _NO_FP8) for end in ("-quanto", "uz-quanto", "-torchao", "wo-torchao", "-int4-torchao", "-native")),
+    ("fp8-transformerengine", _NO_FP8),
+)
 
 MODEL_SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -64,9 +71,10 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "Other transformer",
-        "Take only the transformer from this other model.",
+        "Take only the transformer from this other model: a folder with ace_step_transformer/, or a name on the hub.",
         nullable=True,
-        status="later",
+        on_resume="fixed",
+        value_words=(("null", "the model's own"),),
     ),
     Setting(
         "revision",
@@ -85,9 +93,10 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "Hub variant",
-        "Variant of the weight files on the hub.",
+        "Which weight files are read where a model has several: fp16 for those that end with .fp16.safetensors.",
         nullable=True,
-        status="later",
+        on_resume="fixed",
+        value_words=(("null", "the ordinary ones"),),
     ),
     Setting(
         "resolution",
@@ -122,7 +131,9 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
             ("fp32", "no"),
             ("16", "fp16"),
             ("16-mixed", "fp16"),
+            ("16-true", "fp16"),
             ("bf16-mixed", "bf16"),
+            ("bf16-true", "bf16"),
         ),
         refused_values=(("fp8", "fp8 is not supported"),),
         step="hardware",
@@ -135,10 +146,10 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         _SECTION,
         "Stored precision",
         "Store the frozen model with fewer digits so that it needs less memory.",
-        choices=("no_change", *_QUANTISED),
+        choices=_PRECISIONS,
+        value_aliases=_OTHER_NAMES,
+        refused_values=_REFUSED_PRECISIONS,
         on_resume="fixed",
-        later_values=tuple(_QUANTISED),
-        status_note="keep the model as it is with no_change",
         step="hardware",
         main_order=1,
         short="Model precision",
@@ -150,9 +161,11 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "bf16",
         _SECTION,
         "Format of the rest",
-        "Number format of the parts that are not stored with fewer digits.",
+        "Number format of the parts that stay as they are while the rest is stored with fewer digits; bf16 means what "
+        "mixed_precision says.",
         choices=("bf16", "fp32"),
-        later_values=("fp32",),
+        on_resume="fixed",
+        step="hardware",
     ),
     Setting(
         "quantize_via",
@@ -160,10 +173,11 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "accelerator",
         _SECTION,
         "Where to quantise",
-        "Where the model is made smaller: on the graphics card or on the processor.",
+        "Where the model is made smaller: on the graphics card, or on the processor, which takes longer.",
         choices=("accelerator", "cpu"),
-        later_values=("cpu",),
         refused_values=(("pipeline", "pipeline is not supported"),),
+        step="hardware",
+        value_words=(("accelerator", "on the card"), ("cpu", "on the processor")),
     ),
     Setting(
         "text_encoder_1_precision",
@@ -171,10 +185,12 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "no_change",
         _SECTION,
         "Stored precision of the text encoder",
-        "Store the text encoder with fewer digits.",
-        choices=("no_change", *_QUANTISED),
-        later_values=tuple(_QUANTISED),
-        status_note="keep it as it is with no_change",
+        "Store the text encoder, which reads the captions once, with fewer digits so that it needs less memory.",
+        choices=_PRECISIONS,
+        value_aliases=_OTHER_NAMES,
+        refused_values=_REFUSED_PRECISIONS,
+        step="hardware",
+        value_words=(("no_change", "as it is ({mixed_precision})"), ("int8-quanto", "int8"), ("int4-quanto", "int4")),
     ),
     Setting(
         "trust_remote_code",
@@ -216,8 +232,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Encoders on the processor",
-        "Keep the encoders out of the card's memory while songs are prepared.",
-        status="later",
+        "Prepare songs and captions on the processor instead of the card: slower, and nothing of the card is used.",
     ),
     Setting(
         "attention_mechanism",
@@ -235,8 +250,8 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "No TF32",
-        "Compute fp32 products exactly instead of in the faster TF32 format.",
-        status="later",
+        "Compute fp32 products exactly instead of in the faster TF32 format that NVIDIA cards since Ampere have.",
+        step="hardware",
     ),
     Setting(
         "compile",

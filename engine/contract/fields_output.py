@@ -5,7 +5,6 @@ from __future__ import annotations
 from engine.contract.fields_base import Setting
 
 _SECTION = "Output"
-_NO_TRACKERS = "no tracker is available yet in this version; the run folder holds everything"
 
 OUTPUT_SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -46,10 +45,8 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "path",
         "logs",
         _SECTION,
-        "Folder for trackers",
-        "Folder for trackers, inside the run folder.",
-        status="ignored",
-        status_note=_NO_TRACKERS,
+        "Folder for reports",
+        "Folder for what report_to writes, inside the run folder.",
     ),
     Setting(
         "cache_dir",
@@ -110,29 +107,24 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "none",
         _SECTION,
         "Report to",
-        "Trackers that get the numbers as well, separated by commas; an unknown one never stops a run.",
-        status="ignored",
-        status_note=_NO_TRACKERS,
+        "Who gets the numbers as well: tensorboard, local (a page and a table in the run folder), all or none; several "
+        "separated by commas. An unknown one never stops a run.",
     ),
     Setting(
         "tracker_project_name",
         "str",
         "acestep-tui",
         _SECTION,
-        "Project in trackers",
-        "Name of the project in trackers.",
-        status="ignored",
-        status_note=_NO_TRACKERS,
+        "Project in reports",
+        "Name of the project in what report_to writes.",
     ),
     Setting(
         "tracker_run_name",
         "str",
         "{name}",
         _SECTION,
-        "Run in trackers",
-        "Name of the run in trackers.",
-        status="ignored",
-        status_note=_NO_TRACKERS,
+        "Run in reports",
+        "Name of the run in what report_to writes.",
     ),
     Setting(
         "hub_model_id",
@@ -182,9 +174,9 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         None,
         _SECTION,
         "Program after a checkpoint",
-        "A program that is started with the folder of each new checkpoint.",
+        "A program that is started with the folder of each new checkpoint; training does not wait for it.",
         nullable=True,
-        status="later",
+        value_words=(("null", "none"),),
     ),
     Setting(
         "checkpointing_steps",
@@ -204,11 +196,12 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         None,
         "Checkpoints",
         "Save every (epochs)",
-        "Save the state after every so many passes over all songs.",
+        "Save the state after every so many passes over all songs, too.",
         unit="epochs",
         minimum=1,
         nullable=True,
-        status="later",
+        value_words=(("null", "by steps only"),),
+        stepping="one",
     ),
     Setting(
         "checkpoint_minutes_interval",
@@ -277,8 +270,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         False,
         "Checkpoints",
         "Delete damaged ones",
-        "Delete checkpoints that cannot be read instead of skipping them.",
-        status="later",
+        "Delete damaged checkpoints of the run folder instead of skipping them, once an older whole one is found.",
     ),
     Setting(
         "i_know_what_i_am_doing",
@@ -295,9 +287,10 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         None,
         "Checkpoints",
         "Disk is low below",
-        "Free space below which the next setting acts, such as 5G.",
+        "Free space below which the next setting acts, such as 5G or 500MB; looked at before and while songs are "
+        "prepared and before each save.",
         nullable=True,
-        status="later",
+        value_words=(("null", "never"),),
     ),
     Setting(
         "disk_low_action",
@@ -305,9 +298,9 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "stop",
         "Checkpoints",
         "When the disk is low",
-        "Stop the run, wait until there is space, or call a program.",
+        "Stop the run, wait until there is space, or call a program that makes some.",
         choices=("stop", "wait", "script"),
-        later_values=("wait", "script"),
+        value_words=(("stop", "stop the run"), ("wait", "wait for space"), ("script", "call a program")),
     ),
     Setting(
         "disk_low_script",
@@ -315,8 +308,8 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         None,
         "Checkpoints",
         "Program for a low disk",
-        "The program to call when the disk is low.",
+        "The program to call when the disk is low, with the folder that needs space.",
         nullable=True,
-        status="later",
+        value_words=(("null", "none"),),
     ),
 )

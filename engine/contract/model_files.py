@@ -77,13 +77,35 @@ def read_config(folder: Path) -> dict[str, Any]:
     return data
 
 
-def weight_files(folder: Path, *, default_name: str = DIFFUSERS_WEIGHTS) -> tuple[Path, ...]:
+def variant_name(name: str, variant: str) -> str:
+    """A file's name in a variant, as the hub's libraries write it: ``model.fp16.safetensors``."""
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.{variant}.{ending}"
+
+
+def has_variant(folder: Path, variant: str, *, default_name: str = DIFFUSERS_WEIGHTS) -> bool:
+    """Whether a model folder holds weights of a variant."""
+    names = (default_name, f"{default_name}.index.json")
+    return any((folder / variant_name(name, variant)).is_file() for name in names)
+
+
+def weight_files(
+    folder: Path, *, default_name: str = DIFFUSERS_WEIGHTS, variant: str | None = None
+) -> tuple[Path, ...]:
     """The safetensors files of a model folder (spec section 1): the shards of an index, the default name, the only one.
+
+    Args:
+        folder: Of one part of a model.
+        default_name: The usual name of its weights.
+        variant: Take the weights of this variant, where the folder has them.
 
     Raises:
         ModelError: There is none, or several and no index that says how they belong together.
     """
-    index = folder / f"{default_name}.index.json"
+    index_name = f"{default_name}.index.json"
+    if variant is not None and has_variant(folder, variant, default_name=default_name):
+        default_name, index_name = variant_name(default_name, variant), variant_name(index_name, variant)
+    index = folder / index_name
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))

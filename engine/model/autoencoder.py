@@ -93,6 +93,7 @@ class MusicCodec(nn.Module):
         dtype: torch.dtype,
         device: torch.device | str,
         parts: Collection[Part] = BOTH_PARTS,
+        variant: str | None = None,
     ) -> MusicCodec:
         """Load from two folders of a checkpoint, each tensor straight to its dtype and device.
 
@@ -102,17 +103,20 @@ class MusicCodec(nn.Module):
             dtype: Of autoencoder and vocoder.
             device: Where they run.
             parts: What is needed: caching takes the encoder, validation clips the decoder (and with it the vocoder).
+            variant: Which weight files are read where a folder has several.
 
         Raises:
             ModelError: A file is missing or damaged, or its tensors do not fit its configuration.
         """
         device = torch.device(device)
-        dcae, dcae_notices = _load_dcae(dcae_dir, dtype=dtype, device=device, parts=parts)
+        dcae_files = weight_files(dcae_dir, variant=variant)
+        vocoder_files = weight_files(vocoder_dir, variant=variant)
+        dcae, dcae_notices = _load_dcae(dcae_dir, dcae_files, dtype=dtype, device=device, parts=parts)
         config, vocoder, vocoder_notices = _load_vocoder(
-            vocoder_dir, dtype=dtype, device=device, with_network="decoder" in parts
+            vocoder_dir, vocoder_files, dtype=dtype, device=device, with_network="decoder" in parts
         )
         codec = cls(dcae, vocoder, config, notices=dcae_notices)
-        codec.notices += vocoder_notices + _check_mel_buffers(codec.log_mel, weight_files(vocoder_dir))
+        codec.notices += vocoder_notices + _check_mel_buffers(codec.log_mel, vocoder_files)
         return codec.eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -274,7 +278,7 @@ def _context_frames(layers: Sequence[int], *, multiple: int) -> int:
 
 
 def _load_dcae(
-    folder: Path, *, dtype: torch.dtype, device: torch.device, parts: Collection[Part]
+    folder: Path, files: Sequence[Path], *, dtype: torch.dtype, device: torch.device, parts: Collection[Part]
 ) -> tuple[AutoencoderDC, tuple[str, ...]]:
     # diffusers costs seconds to import; only loading a codec pays for it.
     from diffusers import AutoencoderDC
@@ -288,7 +292,6 @@ def _load_dcae(
     for part in BOTH_PARTS:
         if part not in parts:
             setattr(dcae, part, None)
-    files = weight_files(folder)
     prefixes = tuple(f"{part}." for part in BOTH_PARTS if part not in parts)
     tensors = read_tensors(files, dtype=dtype, device=device, keep=lambda name: not name.startswith(prefixes))
     assign_tensors(dcae, tensors, source=files[0])
@@ -296,7 +299,7 @@ def _load_dcae(
 
 
 def _load_vocoder(
-    folder: Path, *, dtype: torch.dtype, device: torch.device, with_network: bool
+    folder: Path, files: Sequence[Path], *, dtype: torch.dtype, device: torch.device, with_network: bool
 ) -> tuple[VocoderConfig, Vocoder | None, tuple[str, ...]]:
     values = read_config(folder)
     try:
@@ -308,7 +311,6 @@ def _load_vocoder(
         return config, None, notices
     with torch.device("meta"):
         vocoder = Vocoder(config)
-    files = weight_files(folder)
     # Folding the weight norm in float32 keeps the direction exact even when the network then runs in half precision.
     stored = read_tensors(
         files, dtype=torch.float32, device=device, keep=lambda name: name.split(".")[0] != "mel_transform"

@@ -17,16 +17,20 @@ from engine.contract.model_files import (
     LAYOUT_HINT,
     SUB_FOLDERS,
     TEXT_ENCODER_FOLDER,
+    TRANSFORMER_FOLDER,
     allow_patterns,
     check_tokenizer,
     default_weights,
+    has_variant,
     read_config,
+    variant_name,
     weight_files,
 )
 from engine.contract.paths import expanded
 from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
 from engine.model.card import TransformerConfig
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes, is_projector, unused_shapes
+from engine.model.quantise import Quantisation, QuantisedLinear, put_quantised_layers
 from engine.model.tensor_file import TensorEntry, TensorReader, read_header, write_tensors
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import AceStepTransformer
@@ -41,9 +45,22 @@ class Checkpoint:
     dcae: Path
     vocoder: Path
     text_encoder: Path
+    variant: str | None = None
+
+    def parts_without_variant(self) -> tuple[str, ...]:
+        """The parts whose folders hold no weights of the wanted variant; none where no variant is wanted."""
+        folders = zip(SUB_FOLDERS, (self.transformer, self.dcae, self.vocoder, self.text_encoder), strict=True)
+        variant = self.variant
+        return tuple(
+            name
+            for name, folder in folders
+            if variant is not None and not has_variant(folder, variant, default_name=default_weights(name))
+        )
 
 
-def resolve_checkpoint(name_or_path: str | Path, *, revision: str | None = None) -> Checkpoint:
+def resolve_checkpoint(
+    name_or_path: str | Path, *, revision: str | None = None, variant: str | None = None
+) -> Checkpoint:
     """Find a checkpoint: a folder when there is one of that name, else a hub repository, fetched when not cached.
 
     Only names, configurations and file headers are looked at here, so that a missing or cut-off file shows before
@@ -52,9 +69,11 @@ def resolve_checkpoint(name_or_path: str | Path, *, revision: str | None = None)
     Args:
         name_or_path: A folder in the hub's layout, or a hub id such as ``ACE-Step/ACE-Step-v1-3.5B``.
         revision: Branch, tag or commit on the hub; ignored for a folder.
+        variant: Which weight files are read where there are several: ``fp16`` for ``….fp16.safetensors``.
 
     Raises:
-        ModelError: Nothing there, no way to the hub, or a sub-folder or file is missing or damaged.
+        ModelError: Nothing there, no way to the hub, or a sub-folder or file is missing or damaged; no part has the
+            variant.
         DiskError: The disk is too full for the download.
     """
     folder = expanded(name_or_path)
@@ -65,21 +84,56 @@ def resolve_checkpoint(name_or_path: str | Path, *, revision: str | None = None)
         raise ModelError(f"{folder} lacks the sub-folder {', '.join(missing)}", hint=LAYOUT_HINT)
     for name in SUB_FOLDERS:
         read_config(folder / name)
-        for path in weight_files(folder / name, default_name=default_weights(name)):
+        for path in weight_files(folder / name, default_name=default_weights(name), variant=variant):
             read_header(path)
     check_tokenizer(folder / TEXT_ENCODER_FOLDER)
-    return Checkpoint(folder, *(folder / name for name in SUB_FOLDERS))
+    checkpoint = Checkpoint(folder, *(folder / name for name in SUB_FOLDERS), variant=variant)
+    if len(checkpoint.parts_without_variant()) == len(SUB_FOLDERS):
+        raise ModelError(
+            f"{folder} holds no weights of the variant {variant}",
+            hint=f"Such a file is called {variant_name(DIFFUSERS_WEIGHTS, variant or '')}. Leave variant out to use "
+            "the ordinary ones.",
+        )
+    return checkpoint
 
 
-def _download(name: str, revision: str | None) -> Path:
-    """The local snapshot of a hub repository; only what is read of the four sub-folders is fetched."""
+def resolve_transformer(name_or_path: str | Path, *, revision: str | None = None, variant: str | None = None) -> Path:
+    """The transformer's folder of another model: found or fetched like a checkpoint, but nothing else of it is needed.
+
+    Args:
+        name_or_path: A folder with ``ace_step_transformer/`` in it, that folder itself, or a hub id.
+        revision: Branch, tag or commit on the hub; ignored for a folder.
+        variant: As for `resolve_checkpoint`.
+
+    Raises:
+        ModelError: Nothing there, no way to the hub, or damaged.
+        DiskError: The disk is too full for the download.
+    """
+    root = expanded(name_or_path)
+    if not root.is_dir():
+        root = _download(str(name_or_path), revision, parts=(TRANSFORMER_FOLDER,))
+    folder = root / TRANSFORMER_FOLDER
+    if not folder.is_dir() and (root / "config.json").is_file():
+        folder = root
+    if not folder.is_dir():
+        raise ModelError(
+            f"{root} lacks the sub-folder {TRANSFORMER_FOLDER}", hint="Only the transformer is needed there."
+        )
+    read_transformer_config(folder)
+    for path in weight_files(folder, variant=variant):
+        read_header(path)
+    return folder
+
+
+def _download(name: str, revision: str | None, *, parts: tuple[str, ...] = SUB_FOLDERS) -> Path:
+    """The local snapshot of a hub repository; only what is read of the wanted sub-folders is fetched."""
     if not HUB_ID.fullmatch(name):
         raise ModelError(f"no folder {name}, and it is not the id of a hub repository (OWNER/NAME)", hint=LAYOUT_HINT)
     # Imported here: a folder needs no hub, and the import takes a tenth of a second.
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=allow_patterns()))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=allow_patterns(parts)))
     # Any exception: by version the client lets through the classes of several HTTP libraries.
     except Exception as error:
         if is_disk_failure(error):
@@ -106,26 +160,44 @@ def read_transformer_config(folder: Path) -> TransformerConfig:
 
 
 def load_transformer(
-    checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str, with_projectors: bool = False
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    with_projectors: bool = False,
+    quantisation: Quantisation | None = None,
 ) -> AceStepTransformer:
     """Load the transformer straight to its dtype and device, tensor by tensor; in eval mode.
 
     The module is built without memory and each parameter takes the tensor that was read: host memory never holds more
     than the model itself (on the CPU) or one tensor (on a device). Never-used projections are not read at all.
 
+    Args:
+        checkpoint: Where the files are.
+        dtype: That of every parameter; of those that are not quantised, with ``quantisation``.
+        device: Where the model computes.
+        with_projectors: Read the self-supervised projectors too.
+        quantisation: Store most weights with fewer digits: each is rounded as it is read.
+
     Raises:
         ModelError: The files are missing or damaged, or their tensors do not fit the configuration.
     """
     config = read_transformer_config(checkpoint.transformer)
-    entries = _entries(checkpoint.transformer)
+    entries = _entries(checkpoint)
     with torch.device("meta"):
         model = AceStepTransformer(config, with_projectors=with_projectors)
     _check_names(entries, config, checkpoint.transformer, with_projectors=with_projectors)
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    if quantisation is not None:
+        put_quantised_layers(model, quantisation)
     with TensorReader() as reader:
-        for name, parameter in list(model.named_parameters()):
-            tensor = reader.read(entries[name]).view(parameter.shape)
-            owner, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor.to(device=device, dtype=dtype)))
+        for name, shape in shapes.items():
+            path, _, leaf = name.rpartition(".")
+            owner, tensor = model.get_submodule(path), reader.read(entries[name]).view(shape)
+            if isinstance(owner, QuantisedLinear) and leaf == "weight":
+                owner.store(tensor, device=torch.device(device), dtype=dtype)
+            else:
+                setattr(owner, leaf, nn.Parameter(tensor.to(device=device, dtype=dtype)))
     return model.eval()
 
 
@@ -141,18 +213,32 @@ def load_codec(
     Raises:
         ModelError: A file is missing or damaged, or its tensors do not fit its configuration.
     """
-    return MusicCodec.from_folders(checkpoint.dcae, checkpoint.vocoder, dtype=dtype, device=device, parts=parts)
+    return MusicCodec.from_folders(
+        checkpoint.dcae, checkpoint.vocoder, dtype=dtype, device=device, parts=parts, variant=checkpoint.variant
+    )
 
 
 def load_text_encoder(
-    checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str, max_length: int = 256
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    max_length: int = 256,
+    quantisation: Quantisation | None = None,
 ) -> TextEncoder:
     """Load the text encoder and its tokenizer; captions are cut to ``max_length`` tokens.
 
     Raises:
         ModelError: A file is missing or damaged, or its tensors do not fit its configuration.
     """
-    return TextEncoder.from_folder(checkpoint.text_encoder, dtype=dtype, device=device, max_length=max_length)
+    return TextEncoder.from_folder(
+        checkpoint.text_encoder,
+        dtype=dtype,
+        device=device,
+        max_length=max_length,
+        quantisation=quantisation,
+        variant=checkpoint.variant,
+    )
 
 
 def save_transformer(model: AceStepTransformer, source: Checkpoint, folder: Path, *, dtype: torch.dtype) -> None:
@@ -173,7 +259,7 @@ def save_transformer(model: AceStepTransformer, source: Checkpoint, folder: Path
     """
     config = model.config
     trained = dict(model.named_parameters())
-    entries = _entries(source.transformer)
+    entries = _entries(source)
     shapes = checkpoint_shapes(config)
     copied = [name for name in shapes if name not in trained]
     missing = [name for name in copied if name not in entries]
@@ -190,9 +276,10 @@ def save_transformer(model: AceStepTransformer, source: Checkpoint, folder: Path
     write_atomic(folder / "config.json", (source.transformer / "config.json").read_bytes(), action="saving the model")
 
 
-def _entries(folder: Path) -> dict[str, TensorEntry]:
-    """Every tensor of a transformer folder by name, over all its files."""
-    return {name: entry for path in weight_files(folder) for name, entry in read_header(path).items()}
+def _entries(checkpoint: Checkpoint) -> dict[str, TensorEntry]:
+    """Every tensor of a checkpoint's transformer by name, over all its files."""
+    files = weight_files(checkpoint.transformer, variant=checkpoint.variant)
+    return {name: entry for path in files for name, entry in read_header(path).items()}
 
 
 def _check_names(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.contract.errors import ModelError
 from engine.contract.model_files import TRANSFORMERS_WEIGHTS, read_config, weight_files
+from engine.model.quantise import Quantisation, quantise_layers
 from engine.model.query_scale import scaled_outputs
 from engine.model.weights import assign_tensors, read_tensors
 
@@ -44,15 +45,25 @@ class TextEncoder:
 
     @classmethod
     def from_folder(
-        cls, path: Path, *, dtype: torch.dtype, device: torch.device | str, max_length: int = 256
+        cls,
+        path: Path,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        max_length: int = 256,
+        quantisation: Quantisation | None = None,
+        variant: str | None = None,
     ) -> TextEncoder:
         """Load from ``umt5-base`` of a checkpoint, each tensor straight to its dtype and device.
+
+        With ``quantisation`` the linear layers of its blocks are stored with fewer digits.
 
         Raises:
             ModelError: A file is missing or damaged, or the weights do not fit the configuration.
         """
         tokenizer = _load_tokenizer(path)
-        model = _load_encoder(path, dtype=dtype, device=torch.device(device))
+        files = weight_files(path, default_name=TRANSFORMERS_WEIGHTS, variant=variant)
+        model = _load_encoder(path, files, dtype=dtype, device=torch.device(device), quantisation=quantisation)
         return cls(model, tokenizer, max_length=max_length)
 
     @property
@@ -115,7 +126,14 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         ) from error
 
 
-def _load_encoder(folder: Path, *, dtype: torch.dtype, device: torch.device) -> UMT5EncoderModel:
+def _load_encoder(
+    folder: Path,
+    files: Sequence[Path],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    quantisation: Quantisation | None,
+) -> UMT5EncoderModel:
     from transformers import UMT5Config, UMT5EncoderModel
 
     values = read_config(folder)
@@ -124,7 +142,6 @@ def _load_encoder(folder: Path, *, dtype: torch.dtype, device: torch.device) -> 
             model = UMT5EncoderModel(UMT5Config.from_dict(values))
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder / 'config.json'} does not describe a UMT5 encoder: {error}") from error
-    files = weight_files(folder, default_name=TRANSFORMERS_WEIGHTS)
     # In float16 the last projection of the feed-forward overflows; transformers too keeps it in float32 then.
     wide_dtype = torch.float32 if dtype == torch.float16 else dtype
     tensors = read_tensors(files, dtype=dtype, device=device, keep=lambda name: _is_encoder(name, wide=False))
@@ -134,6 +151,9 @@ def _load_encoder(folder: Path, *, dtype: torch.dtype, device: torch.device) -> 
         if name in tensors:
             tensors[other] = tensors[name]
     assign_tensors(model, tensors, source=files[0])
+    del tensors  # a layer's wide weight must go as soon as it is quantised
+    if quantisation is not None:
+        quantise_layers(model, quantisation, parts=("encoder.block.",))
     return model.eval().requires_grad_(False)
 
 

@@ -10,7 +10,8 @@ from engine.planning.disk import estimate_disk
 from engine.planning.duration import estimate_duration
 from engine.planning.facts import DataFacts, DeviceFacts
 from engine.planning.sizes import ModelSizes
-from engine.planning.vram import estimate_memory, estimate_ram, num_trainable
+from engine.planning.trained import num_trainable
+from engine.planning.vram import estimate_memory, estimate_ram
 
 
 def make_plan(
@@ -30,6 +31,8 @@ def make_plan(
     """
     steps_per_epoch = num_steps_per_epoch(config, data.num_trained)
     num_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
+    if config.strict_epoch_limit and num_steps > steps_per_epoch:
+        num_steps -= num_steps % steps_per_epoch
     left = max(0, num_steps - start_step)
     memory = estimate_memory(config, data=data, sizes=sizes, kind=device.kind)
     disk = estimate_disk(config, data=data, sizes=sizes, num_steps=num_steps)

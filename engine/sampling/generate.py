@@ -70,7 +70,10 @@ def generate_clip(
         erg_text=None if erg_text_states is None else erg_text_states[None].to(device),
         on_step=on_step,
     )
-    return codec.decode(latents, sample_rate=SAMPLE_RATE, lengths=[num_samples])[0].numpy()
+    clips = codec.decode(
+        latents, sample_rate=SAMPLE_RATE, lengths=[num_samples], overlapped=settings.overlapped_decode
+    )
+    return clips[0].numpy()
 
 
 def _encode_prompt(

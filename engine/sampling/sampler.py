@@ -55,6 +55,9 @@ class SamplingSettings:
     min_guidance_scale: float = 3.0
     """Where a falling scale ends."""
 
+    overlapped_decode: bool = False
+    """Decode in cross-faded blocks as the original can, for less memory, instead of in windows that change nothing."""
+
     use_erg_tag: bool = True
     """The null text of `use_erg_lyric` is the prompt encoded with blunted queries instead of zeros."""
 

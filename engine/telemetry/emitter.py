@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -35,6 +36,7 @@ class Emitter:
             raise
         self._end, self._next_seq = _whole_end(self._descriptor)
         self._last_step = 0
+        self._listeners: list[Callable[[Event], None]] = []
         os.ftruncate(self._descriptor, self._end)
 
     @property
@@ -46,6 +48,10 @@ class Emitter:
     def last_step(self) -> int:
         """The step this worker has reached, told or resumed from: what its last event says, however it ends."""
         return self._last_step
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call ``listener`` with each event once it is written, in the thread that emits it; it must not raise."""
+        self._listeners.append(listener)
 
     def emit(self, event: Event) -> None:
         """Append one event."""
@@ -68,6 +74,9 @@ class Emitter:
                 self._last_step = event.step
             elif isinstance(event, RunStarted):
                 self._last_step = event.resumed_step or 0
+        # Outside the lock: a listener may emit.
+        for listener in self._listeners:
+            listener(event)
 
     def sync(self) -> None:
         """Make everything written so far durable (at checkpoints and at the end)."""

@@ -8,6 +8,7 @@ import torch
 
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError
+from engine.optim.build import trained_dtype
 
 DTYPES = {"no": torch.float32, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -29,13 +30,30 @@ def choose_device() -> torch.device:
     return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
 
 
+def set_tf32(config: Config, device: torch.device) -> None:
+    """Let an NVIDIA card compute fp32 products in TF32, or not (``disable_tf32``); others have no such format."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = not config.disable_tf32
+        torch.backends.cudnn.allow_tf32 = not config.disable_tf32
+
+
 def base_dtype(config: Config) -> torch.dtype:
-    """Dtype of the weights in memory.
+    """Dtype of the weights in memory, those that are stored with fewer digits aside.
 
     A LoRA's frozen base is stored in the compute dtype (its adapters are float32). A full fine-tune keeps float32
-    weights and computes under autocast: updates of 1e-5 would vanish in bf16 weights.
+    weights and computes under autocast: updates of 1e-5 would vanish in bf16 weights; adamw_bf16 alone keeps what
+    bf16 weights lose.
     """
-    return torch.float32 if config.model_type == "full" else DTYPES[config.mixed_precision]
+    if config.model_type == "full":
+        return trained_dtype(config.optimizer)
+    is_wide = config.base_model_precision != "no_change" and config.base_model_default_dtype == "fp32"
+    return torch.float32 if is_wide else DTYPES[config.mixed_precision]
+
+
+def text_format(config: Config) -> str:
+    """How text states are computed, for the name of their cache entries: other digits give other states."""
+    stored = "" if config.text_encoder_1_precision == "no_change" else f", {config.text_encoder_1_precision}"
+    return f"{config.mixed_precision}{stored}"
 
 
 def describe(device: torch.device) -> str:

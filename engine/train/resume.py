@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,26 @@ from engine.contract.config import Config
 from engine.contract.errors import ConfigError, ModelError
 from engine.contract.files import read_json
 from engine.contract.paths import expanded
-from engine.contract.run_dir import RunDir
+from engine.contract.run_dir import GUARD_FILE, KEEP_FILE, RunDir
+from engine.optim.schedule import seek
 from engine.train.checkpoint import STATE_FILE, TENSORS_FILE
+from engine.train.foreign_checkpoint import check_foreign, is_foreign, load_foreign
+from engine.train.lyrics_embedder import is_embedder_name, with_kept_embedder_rate
 from engine.train.state import TrainState, load_optimizer_tensors, load_random_tensors
 from engine.train.weights import TrainedWeights
 
 
-def find_checkpoint(run_dir: RunDir, wanted: str, *, warn: Callable[[str, str], None]) -> Path | None:
+def find_checkpoint(
+    run_dir: RunDir, wanted: str, *, warn: Callable[[str, str], None], delete_damaged: bool = False
+) -> Path | None:
     """The checkpoint to resume from, verified against its manifest; None = start fresh.
 
     Args:
         run_dir: The run.
         wanted: ``latest``, the name of a checkpoint in the run, a path to one elsewhere, or empty for a fresh start.
         warn: Called with (code, message) for each damaged checkpoint that is passed over.
+        delete_damaged: Delete those that ``latest`` passed over, once an older whole one was found. One that is marked
+            to be kept, or is a link to elsewhere, stays.
 
     Raises:
         ModelError: The named one is missing or damaged; or checkpoints exist but none of them is whole.
@@ -35,15 +43,18 @@ def find_checkpoint(run_dir: RunDir, wanted: str, *, warn: Callable[[str, str], 
         return None
     if wanted != "latest":
         return _named(run_dir, wanted)
-    candidates = run_dir.checkpoints()
+    candidates, damaged = run_dir.checkpoints(), []
     for position, folder in enumerate(reversed(candidates)):
         try:
-            check_manifest(folder)
+            _check(folder)
         except ModelError as error:
             older = candidates[: len(candidates) - position - 1]
             going_on = f"trying {older[-1].name}, the one before" if older else "no older one is left"
             warn("damaged_checkpoint", f"{error.message}; {going_on}")
+            damaged.append(folder)
             continue
+        for broken in damaged if delete_damaged else ():
+            _delete(broken, warn=warn)
         return folder
     if candidates:
         raise ModelError(
@@ -54,6 +65,19 @@ def find_checkpoint(run_dir: RunDir, wanted: str, *, warn: Callable[[str, str], 
     return None
 
 
+def _delete(folder: Path, *, warn: Callable[[str, str], None]) -> None:
+    if folder.is_symlink() or (folder / KEEP_FILE).exists():
+        warn("damaged_checkpoint_stays", f"{folder.name} is damaged and stays: it is marked to be kept, or a link")
+        return
+    try:
+        (folder / GUARD_FILE).unlink(missing_ok=True)  # half deleted, it must not count as whole
+        shutil.rmtree(folder)
+    except OSError as error:
+        warn("damaged_checkpoint_stays", f"{folder.name} is damaged and could not be deleted: {error.strerror}")
+        return
+    warn("damaged_checkpoint_deleted", f"{folder.name} was damaged and is deleted (delete_invalid_checkpoints)")
+
+
 def _named(run_dir: RunDir, wanted: str) -> Path:
     given, inside = expanded(wanted), run_dir.path / Path(wanted).name
     # A whole path means that folder, also when this run has one of the same name.
@@ -61,8 +85,15 @@ def _named(run_dir: RunDir, wanted: str) -> Path:
     if not folder.is_dir():
         names = ", ".join(entry.name for entry in run_dir.whole_checkpoints()) or "none"
         raise ModelError(f"resume_from_checkpoint = {wanted}: no such checkpoint", hint=f"In {run_dir.path}: {names}.")
-    check_manifest(folder)
+    _check(folder)
     return folder
+
+
+def _check(folder: Path) -> None:
+    if is_foreign(folder):
+        check_foreign(folder)
+    else:
+        check_manifest(folder)
 
 
 def with_kept_rate(config: Config, folder: Path, *, warn: Callable[[str, str], None]) -> Config:
@@ -76,9 +107,11 @@ def with_kept_rate(config: Config, folder: Path, *, warn: Callable[[str, str], N
         warn: Called with (code, message).
     """
     try:
-        began_with = float(read_json(folder / "config.json")["learning_rate"])
+        began = read_json(folder / "config.json")
+        began_with = float(began["learning_rate"])
     except (OSError, ValueError, KeyError, TypeError):  # another trainer's checkpoint does not say
         return config
+    config = with_kept_embedder_rate(config, began, warn=warn)
     if config.lr_scheduler.startswith("constant") or began_with == config.learning_rate:
         return config
     warn(
@@ -105,6 +138,10 @@ def load_checkpoint(
         ConfigError: The checkpoint is of another model family, type or flavour.
         ModelError: A file cannot be read or does not fit.
     """
+    if is_foreign(folder):
+        load_foreign(folder, state, weights, config=config)
+        seek_schedule(state)
+        return {}
     manifest = read_json(folder / MANIFEST_FILE)
     for key in ("model_family", "model_type", "model_flavour"):
         if manifest[key] != config[key]:
@@ -116,26 +153,22 @@ def load_checkpoint(
         counters = read_json(folder / STATE_FILE)
         tensors = load_file(folder / TENSORS_FILE)
         weights.load(folder)
-        load_optimizer_tensors(state, tensors)
+        strangers = [name for name in load_optimizer_tensors(state, tensors) if not is_embedder_name(name)]
+        if strangers:
+            raise KeyError(f"it remembers {strangers[0]}, which is not trained now")
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{folder}: cannot be restored: {error}", hint="Resume from another checkpoint.") from error
     if state.scaler is not None and counters["scaler"]:
         state.scaler.load_state_dict(counters["scaler"])
     state.restore_counters(counters)
-    _seek_schedule(state)
+    seek_schedule(state)
     load_random_tensors(tensors, device)
     prefix = "training_state-"
     return {path.stem[len(prefix) :]: read_json(path) for path in sorted(folder.glob(f"{prefix}*.json"))}
 
 
-def _seek_schedule(state: TrainState) -> None:
+def seek_schedule(state: TrainState) -> None:
+    """Put the learning rates where they belong at ``state.step``."""
     # The rate is a pure function of the configuration and the step, so nothing of the schedule itself is saved.
-    state.schedule.last_epoch = state.step
-    for group, rate in zip(state.optimizer.param_groups, _rates(state), strict=True):
-        group["lr"] = rate
-
-
-def _rates(state: TrainState) -> list[float]:
-    schedule = state.schedule
-    assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
-    return [base * factor(state.step) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
+    for schedule, optimizer in zip(state.schedules, state.optimizers, strict=True):
+        seek(schedule, optimizer, state.step)

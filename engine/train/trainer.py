@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.batches.collate import Batch
 from engine.contract.config import Config
-from engine.contract.errors import StopRequested
+from engine.contract.errors import ConfigError, StopRequested
 from engine.contract.events import CheckpointSaved, Paused, RunWarning, Step, ValidationLoss
 from engine.contract.run_dir import RunDir
 from engine.model.family import ModelFamily
@@ -125,7 +125,16 @@ class Trainer:
         self.save("end")
 
     def begin(self) -> None:
-        """Before the first step of this start: held-out loss of the untouched model, baseline clip."""
+        """Before the first step of this start: held-out loss of the untouched model, baseline clip.
+
+        Raises:
+            ConfigError: A fresh run that would end without a step: only a target that was reached is a success.
+        """
+        if self.is_fresh and self.state.step >= self.max_steps:
+            raise ConfigError(
+                f"nothing would be trained: the run begins at step {self.state.step:,} and ends at {self.max_steps:,}",
+                hint="Raise max_train_steps or num_train_epochs, or lower init_lora_step.",
+            )
         self.stop_if_asked()
         if self.is_fresh:
             self.measure_held_out()
@@ -235,7 +244,7 @@ class Trainer:
         """Held-out loss of the model as it is now, once a step; remembers first, last and best."""
         if not self.held_out.songs or self.held_out.measured_step == self.state.step:
             return
-        with self.phases.span("validate") as span:
+        with self.phases.span("validate") as span, self.state.as_judged():
             try:
                 loss = self.held_out.measure(
                     self.state.model, step=self.state.step, should_stop=self.inbox.stop_requested
@@ -268,7 +277,11 @@ class Trainer:
             return
         variants = clip_variants(self.config, self.state.ema)
         total = len(self.clips.prompts) * len(variants)
-        with self.phases.span("validate", total=total) as span, contextlib.suppress(Interrupted):
+        with (
+            self.phases.span("validate", total=total) as span,
+            self.state.as_judged(),
+            contextlib.suppress(Interrupted),
+        ):
             span.done = 0
             for ending, weights in variants:
                 with weights():
