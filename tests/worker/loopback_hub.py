@@ -37,10 +37,11 @@ class Sent:
 
 @dataclass
 class LoopbackHub:
-    """Serves a folder as the repository `NAME`.
+    """Serves a folder as a repository.
 
     Attributes:
         root: The folder.
+        name: The repository's.
         sent: What was sent of files, in order.
         cut_after: By path: after so many bytes the connection is closed, once.
         bytes_per_s: How fast files are sent; None = as fast as they go.
@@ -50,6 +51,7 @@ class LoopbackHub:
     """
 
     root: Path
+    name: str = NAME
     sent: list[Sent] = field(default_factory=list)
     cut_after: dict[str, int] = field(default_factory=dict)
     bytes_per_s: float | None = None
@@ -85,9 +87,9 @@ class LoopbackHub:
 
 
 @contextlib.contextmanager
-def serving(root: Path) -> Iterator[LoopbackHub]:
+def serving(root: Path, name: str = NAME) -> Iterator[LoopbackHub]:
     """A hub for the block."""
-    hub = LoopbackHub(root)
+    hub = LoopbackHub(root, name)
 
     class Handler(_Handler):
         pass
@@ -125,9 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         path = unquote(urlsplit(self.path).path)
-        if match := re.fullmatch(rf"/api/models/{NAME}(?:/revision/(.+))?", path):
+        if match := re.fullmatch(rf"/api/models/{self.hub.name}(?:/revision/(.+))?", path):
             self._info(match[1])
-        elif match := re.fullmatch(rf"/{NAME}/resolve/([^/]+)/(.+)", path):
+        elif match := re.fullmatch(rf"/{self.hub.name}/resolve/([^/]+)/(.+)", path):
             self._file(match[1], match[2], with_body=with_body)
         else:
             self._refuse(404, "RepoNotFound")
@@ -143,7 +145,14 @@ class _Handler(BaseHTTPRequestHandler):
             if len(content) >= LFS_BYTES:
                 entry["lfs"] = {"sha256": _etag(content), "size": len(content), "pointerSize": 134}
             siblings.append(entry)
-        info = {"id": NAME, "modelId": NAME, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings}
+        info = {
+            "id": self.hub.name,
+            "modelId": self.hub.name,
+            "sha": COMMIT,
+            "private": False,
+            "tags": [],
+            "siblings": siblings,
+        }
         self._send(200, json.dumps(info).encode(), {"Content-Type": "application/json"})
 
     def _file(self, revision: str, name: str, *, with_body: bool) -> None:
