@@ -17,6 +17,7 @@ CODEC_FOLDERS = ("music_dcae_f8c8", "music_vocoder")
 TEXT_ENCODER_FOLDER = "umt5-base"
 # Cross attention owns these, the computation never uses them (ace-step-v1.md 2.7): they are kept out of memory.
 _UNUSED = (".add_q_proj.", ".add_k_proj.", ".add_v_proj.", ".to_add_out.")
+_LYRICS_EMBEDDER = ("lyric_embs.", "lyric_encoder.", "lyric_proj.")
 _HEADER_LIMIT_BYTES = 100_000_000
 
 
@@ -31,6 +32,7 @@ class ModelSizes:
         num_projectors: Of these, the projectors of musical features.
         num_blocks, inner_dim: Depth and width of the transformer.
         num_codec, num_text_encoder: Parameters of autoencoder with vocoder, and of the text encoder.
+        num_lyrics_embedder: Of the transformer's, those of embedding, encoder and projection of the lyrics.
         linears: (in, out) of every two-dimensional weight by module name, for counting an adapter.
     """
 
@@ -42,6 +44,7 @@ class ModelSizes:
     inner_dim: int
     num_codec: int
     num_text_encoder: int
+    num_lyrics_embedder: int = 0
     linears: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @property
@@ -83,6 +86,7 @@ def read_sizes(root: Path) -> ModelSizes:
         inner_dim=int(config.get("num_attention_heads", 24)) * int(config.get("attention_head_dim", 64)),
         num_codec=sum(_size(shape) for part in CODEC_FOLDERS for _, shape in _shapes(root / part)),
         num_text_encoder=sum(_size(shape) for _, shape in _shapes(root / TEXT_ENCODER_FOLDER)),
+        num_lyrics_embedder=sum(_size(shape) for name, shape in shapes.items() if name.startswith(_LYRICS_EMBEDDER)),
         linears=linears,
     )
 
@@ -98,6 +102,7 @@ def published_sizes() -> ModelSizes:
         inner_dim=2560,
         num_codec=156_812_426 + 103_005_138,
         num_text_encoder=281_861_376,
+        num_lyrics_embedder=6_853_632 + 82_934_784 + 2_624_000,
         linears=_adapted(num_blocks=24, width=2560, num_lyric=6, lyric_width=1024, speaker_width=512),
     )
 
@@ -113,6 +118,7 @@ def demo_sizes() -> ModelSizes:
         inner_dim=96,
         num_codec=103_192,
         num_text_encoder=99_072,
+        num_lyrics_embedder=371_232,
         linears=_adapted(num_blocks=3, width=96, num_lyric=2, lyric_width=48, speaker_width=32),
     )
 

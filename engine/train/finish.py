@@ -24,7 +24,7 @@ from engine.objective.flow import interpolate
 from engine.objective.timesteps import timesteps_of
 from engine.train.checkpoint import folder_bytes
 from engine.train.ema import save_ema
-from engine.train.lyrics_embedder import untrained
+from engine.train.lyrics_embedder import embedder_equals, save_embedder, untrained
 from engine.train.state import TrainState
 from engine.train.step import precision_context
 from engine.train.trainer import Trainer
@@ -103,9 +103,22 @@ def _export_lora(trainer: Trainer, spec: LoraSpec, folder: Path, *, base_model: 
             verified=loads,
         )
     )
+    if trainer.config.lyrics_embedder_train:
+        loads = _export_embedder(trainer, folder) and loads
     for problem in report.problems:
         emitter.emit(RunWarning(code="export_problem", message=f"{path.name}: {problem}"))
     return _Exported(loads=loads, effect=comparison.effect)
+
+
+def _export_embedder(trainer: Trainer, folder: Path) -> bool:
+    """Put the lyrics embedder as it is now beside the adapter; whether it reads back equal, bit for bit."""
+    path = save_embedder(trainer.state.model, folder, step=trainer.state.step).parent
+    message = (
+        f"the trained lyrics embedder is beside the LoRA, in {path.relative_to(trainer.run_dir.path)}: a program that "
+        "loads the LoRA alone reads lyrics as the base model does"
+    )
+    trainer.emitter.emit(RunWarning(code="lyrics_embedder_exported", message=message))
+    return embedder_equals(trainer.state.model, folder)
 
 
 def _beats_its_base(trainer: Trainer, notes: dict[str, str]) -> bool:

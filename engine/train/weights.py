@@ -15,6 +15,7 @@ from engine.export.adapter_file import read_adapter, write_adapter
 from engine.model.adapters import LoraSpec, adapter_state, known_modules, load_adapter_state
 from engine.model.load import Checkpoint, load_transformer, save_transformer
 from engine.model.transformer import AceStepTransformer
+from engine.train.lyrics_embedder import embedder_equals, embedder_file, load_embedder, read_embedder, save_embedder
 
 
 class TrainedWeights(Protocol):
@@ -31,25 +32,44 @@ class TrainedWeights(Protocol):
 
 
 class LoraWeights:
-    """A LoRA adapter in resume form: unfolded, true alpha, canonical keys (exports.md section 1)."""
+    """A LoRA adapter in resume form: unfolded, true alpha, canonical keys (exports.md section 1).
 
-    def __init__(self, model: AceStepTransformer, spec: LoraSpec, *, base_model: str, target_preset: str) -> None:
+    With ``with_embedder`` also the lyrics embedder, in a folder of its own (config-formats.md section 8).
+    """
+
+    def __init__(
+        self,
+        model: AceStepTransformer,
+        spec: LoraSpec,
+        *,
+        base_model: str,
+        target_preset: str,
+        with_embedder: bool = False,
+    ) -> None:
         self._model = model
         self._spec = spec
+        self._with_embedder = with_embedder
         self._header = {"base_model": base_model, "target_preset": target_preset}
 
     def save(self, folder: Path, *, step: int) -> None:
-        """Write ``pytorch_lora_weights.safetensors``."""
+        """Write ``pytorch_lora_weights.safetensors``, and ``lyrics_embedder/`` where it is trained."""
         metadata = self._header | {"global_step": str(step)}
         write_adapter(folder / ADAPTER_FILE, adapter_state(self._model), spec=self._spec, metadata=metadata)
+        if self._with_embedder:
+            save_embedder(self._model, folder, step=step)
 
     def load(self, folder: Path) -> None:
-        """Read the adapter file into the model's adapter."""
+        """Read the adapter file into the model's adapter, and the embedder where it is trained and there."""
         load_adapter_state(self._model, self._read(folder))
+        path = embedder_file(folder) if self._with_embedder else None
+        if path is not None:
+            load_embedder(self._model, read_embedder(path), source=path)
 
     def equal_to(self, folder: Path) -> bool:
-        """Whether the file's tensors equal the adapter's."""
+        """Whether the files' tensors equal the model's."""
         saved, live = self._read(folder), adapter_state(self._model)
+        if self._with_embedder and not embedder_equals(self._model, folder):
+            return False
         return saved.keys() == live.keys() and all(torch.equal(saved[name], live[name].cpu()) for name in live)
 
     def _read(self, folder: Path) -> dict[str, Tensor]:
@@ -64,9 +84,9 @@ class FullWeights:
         self._source = source
 
     def save(self, folder: Path, *, step: int) -> None:
-        """Write ``ace_step_transformer/`` in float32, so that a resumed run is bit-equal."""
+        """Write ``ace_step_transformer/`` in the dtype that is trained, so that a resumed run is bit-equal."""
         del step  # full checkpoints carry it in training_state.json alone
-        save_transformer(self._model, self._source, folder / TRANSFORMER_FOLDER, dtype=torch.float32)
+        save_transformer(self._model, self._source, folder / TRANSFORMER_FOLDER, dtype=self._widest())
 
     def load(self, folder: Path) -> None:
         """Read the folder's tensors into the model."""
@@ -75,9 +95,16 @@ class FullWeights:
     def equal_to(self, folder: Path) -> bool:
         """Whether the folder's tensors equal the model's."""
         saved, live = self._read(folder).state_dict(), self._model.state_dict()
-        return saved.keys() == live.keys() and all(torch.equal(saved[name], live[name].cpu()) for name in live)
+        return saved.keys() == live.keys() and all(
+            torch.equal(saved[name].to(live[name].dtype), live[name].cpu()) for name in live
+        )
 
     def _read(self, folder: Path) -> nn.Module:
         source = replace(self._source, transformer=folder / TRANSFORMER_FOLDER)
         with_projectors = self._model.projectors is not None
-        return load_transformer(source, dtype=torch.float32, device="cpu", with_projectors=with_projectors)
+        return load_transformer(source, dtype=self._widest(), device="cpu", with_projectors=with_projectors)
+
+    def _widest(self) -> torch.dtype:
+        """Float32, unless every weight is trained in bfloat16."""
+        dtypes = {parameter.dtype for parameter in self._model.parameters()}
+        return dtypes.pop() if len(dtypes) == 1 else torch.float32

@@ -22,7 +22,6 @@ from engine.planning.sizes import published_sizes
 _REASONS = "the reason is under each"
 _NAME_WIDTH = 23
 _LATER_REASONS = {
-    "lyrics_embedder_train": "Training it too comes with a later version.",
     "init_lora": "Going on from a LoRA file comes with a later version.",
 }
 _OF_A_LORA = ("lora_rank", "acestep_lora_target")

@@ -43,9 +43,11 @@ def test_optimizer_config_wins() -> None:
     [
         ("torch-adamw", "weight_deca=0.1", ("weight_deca", "Did you mean weight_decay?", "beta1")),
         ("torch-sgd", "beta1=0.9", ("beta1", "torch-sgd", "momentum")),
-        ("torch-adamw", "eps=small", ("eps = small", "a number")),
-        ("torch-adamw", "amsgrad=perhaps", ("amsgrad = perhaps", "true or false")),
-        ("torch-adamw", "eps", ("eps = nothing",)),
+        ("torch-adamw", "eps=small", ("eps is small", "a number")),
+        ("torch-adamw", "amsgrad=perhaps", ("amsgrad is perhaps", "true or false")),
+        ("torch-adamw", "eps", ("eps is nothing",)),
+        ("torch-adamw", "beta1=1", ("beta1 is 1", "below 1")),
+        ("prodigy", "d0=nan", ("d0 is nan", "from 1e-30")),
     ],
 )
 def test_bad_optimizer_config_is_named(name: str, text: str, words: tuple[str, ...]) -> None:

@@ -1,0 +1,32 @@
+"""What a user should know about the state that a run begins with, beside what its loading itself says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.contract.config import Config
+from engine.dataset.report import ScanReport
+from engine.train.foreign_checkpoint import foreign_warning, is_foreign
+from engine.train.init_lora import Start
+from engine.train.lyrics_embedder import embedder_warning
+
+
+def start_warnings(config: Config, report: ScanReport, checkpoint: Path | None, start: Start) -> list[tuple[str, str]]:
+    """Codes and messages.
+
+    Args:
+        config: The run's.
+        report: Of the songs.
+        checkpoint: What the run goes on from.
+        start: What a fresh run starts from.
+    """
+    warnings = []
+    if config.lyrics_embedder_train and report.num_without_lyrics == len(report.songs):
+        told = "no song has lyrics, so the lyrics embedder learns nothing. Put lyrics beside the songs, or set"
+        warnings.append(("no_lyrics", f"{told} lyrics_embedder_train false"))
+    if checkpoint is not None and is_foreign(checkpoint):
+        warnings.append(foreign_warning(checkpoint))
+    source = checkpoint if checkpoint is not None else start.lora.path.parent if start.lora is not None else None
+    if source is not None and (warning := embedder_warning(config, source)) is not None:
+        warnings.append(warning)
+    return warnings
