@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.contract.fields_base import Setting, SettingType, Value
-from engine.contract.fields_data import CAPTION_STRATEGIES, REFUSED_STRATEGIES
+from engine.contract.fields_data import CAPTION_STRATEGIES, REFUSED_STRATEGIES, STRATEGY_ALIASES
 from engine.contract.foreign_keys import ForeignKeys
 
 _SECTION = "Data set"
@@ -104,6 +104,7 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
         "Captions from",
         "As the setting of the same name, for this data set; those of the hub take theirs from columns (huggingface).",
         choices=(*CAPTION_STRATEGIES, "huggingface"),
+        value_aliases=STRATEGY_ALIASES,
         refused_values=tuple(pair for pair in REFUSED_STRATEGIES if pair[0] != "huggingface"),
         nullable=True,
     ),

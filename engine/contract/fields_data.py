@@ -7,6 +7,8 @@ from engine.contract.fields_cache import CACHE_SETTINGS
 
 _SECTION = "Data"
 CAPTION_STRATEGIES = ("textfile", "filename", "instanceprompt")
+# SimpleTuner spells it both ways.
+STRATEGY_ALIASES = (("instance_prompt", "instanceprompt"),)
 REFUSED_STRATEGIES = (
     ("huggingface", "only for data sets from the hub"),
     *((name, f"{name} captions are not supported") for name in ("parquet", "csv", "webshart")),
@@ -42,6 +44,7 @@ DATA_SETTINGS: tuple[Setting, ...] = (
         "Captions from",
         "A text file beside each song (textfile), the file's name (filename), or one text for all (instanceprompt).",
         choices=CAPTION_STRATEGIES,
+        value_aliases=STRATEGY_ALIASES,
         refused_values=REFUSED_STRATEGIES,
         value_words=(("textfile", "text files"), ("filename", "file names"), ("instanceprompt", "one text for all")),
     ),

@@ -156,6 +156,8 @@ def _unfit(value: Any) -> str:
             return f"objects and lists stand more than {_DEEPEST} deep in each other"
         if isinstance(item, str) and not is_writable(item):
             return f"{json.dumps(item)[:60]} holds half a character (an escaped surrogate without its other half)"
+        if isinstance(item, str) and "\0" in item:
+            return f"{json.dumps(item)[:60]} holds a character that no text has (\\u0000)"
         if isinstance(item, _Pairs):
             waiting += [(part, depth + 1) for pair in item.items for part in pair]
         elif isinstance(item, dict):

@@ -226,7 +226,7 @@ SPECIFIED_BACKEND = {
     "instance_prompt": None,
     "only_instance_prompt": False,
     "disable_multiline_split": False,
-    "metadata_backend": "discovery",
+    "metadata_backend": None,  # discovery or huggingface, as the type says
     "start_epoch": 1,
     "start_step": 0,
 }

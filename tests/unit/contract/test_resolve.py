@@ -12,8 +12,7 @@ from engine.contract.config import Config, config_differences, refused_on_resume
 from engine.contract.errors import ConfigError
 from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.presets import find_preset, shipped_presets
-
-SEED = Path(__file__).parents[2] / "seed"
+from engine.contract.sources import find_source
 
 
 def write(path: Path, **values):
@@ -32,6 +31,9 @@ def write(path: Path, **values):
         ({"some/where/config.json": 8}, "some/where/config.json", "where", 8),
         ({"some/where/config.json": 8}, "some/where", "where", 8),
         ({"plain.json": 9}, "plain.json", "plain", 9),
+        ({"config/album-v1.0/config.json": 10}, "env=album-v1.0", "album-v1.0", 10),
+        ({"album-v1.0/config.json": 11}, "env=album-v1.0", "album-v1.0", 11),
+        ({"config/config.json": 12}, "env=", "config", 12),
     ],
 )
 def test_where_a_configuration_is_looked_for(tmp_path, files, source, name, rank):
@@ -48,6 +50,38 @@ def test_config_path_beats_all(tmp_path, monkeypatch):
     write(tmp_path / "elsewhere/config.json", lora_rank=4)
     monkeypatch.setenv("CONFIG_PATH", "elsewhere")
     assert resolve("env=my", cwd=tmp_path).config.lora_rank == 4
+
+
+def test_config_path_may_be_a_file_and_an_env_keeps_its_name(tmp_path, monkeypatch):
+    write(tmp_path / "elsewhere/x.json", lora_rank=4)
+    monkeypatch.setenv("CONFIG_PATH", "elsewhere/x.json")
+    assert [resolve(source, cwd=tmp_path).name for source in ("env=my", "env=default", "env=")] == ["my", "x", "x"]
+
+
+def test_a_bundled_example_by_name_and_by_simpletuners_path(tmp_path):
+    example = "ace_step-v1-0.peft-lora"
+    sources = (f"example={example}", f"config/examples/{example}/config.json", f"config/examples/{example}")
+    for source in sources:
+        found = find_source(source, cwd=tmp_path)
+        assert (found.name, found.origin, found.path.is_file()) == (example, "preset", True)
+    assert find_source("example=demo", cwd=tmp_path).name == "demo"
+    write(tmp_path / f"config/examples/{example}/config.json", lora_rank=3)
+    assert resolve(sources[1], cwd=tmp_path).config.lora_rank == 3
+    for name in ("nothing", "../demo", ".."):
+        with pytest.raises(ConfigError, match="no example of this name") as caught:
+            find_source(f"example={name}", cwd=tmp_path)
+        assert f"example={example}" in caught.value.hint and "example=demo" in caught.value.hint
+
+
+def test_a_path_value_below_config_examples_falls_back_to_the_bundled_file_and_says_so(tmp_path):
+    path = "config/examples/acestep-audio.json"
+    write(tmp_path / "run.json", data_backend_config=path, validation_prompt=path)
+    found = resolve("run.json", cwd=tmp_path)
+    assert Path(found.config.data_backend_config).is_file()
+    assert [notice.key for notice in found.notices if notice.code == "fallback"] == ["data_backend_config"]
+    assert found.config.validation_prompt == path
+    write(tmp_path / path)
+    assert resolve("run.json", cwd=tmp_path).config.data_backend_config == path
 
 
 def test_every_path_tried_is_listed_and_existing_names_are_suggested(tmp_path):
@@ -72,6 +106,12 @@ def test_a_missing_file_names_the_path_and_the_shipped_presets(tmp_path):
         ('{"a": 1,\n "b" 2}', "line 2, column 6"),
         ("[1]", "not a JSON object"),
         ("\xff", "not valid JSON"),
+        ("[" * 100_000, "not readable as JSON"),
+        ('{"a":' * 60 + "1" + "}" * 60, "stand more than 50 deep"),
+        ('{"seed": ' + "9" * 5000 + "}", "not readable as JSON"),
+        ('{"validation_prompt": "\\ud800"}', "half a character"),
+        ('{"\\udfff": 1}', "half a character"),
+        ('{"output_dir": "a\\u0000b"}', "a character that no text has"),
     ],
 )
 def test_files_that_are_not_json_objects(tmp_path, text, part):
@@ -118,6 +158,8 @@ def test_layers_and_their_origins(tmp_path):
         (["--validation_prompt=a=b"], "validation_prompt", "a=b"),
         (["--validation_prompt", "a=b"], "validation_prompt", "a=b"),
         (["--validation_steps=5"], "validation_step_interval", 5),
+        (["--checkpoint_step_interval", "0"], "checkpointing_steps", 0),
+        (["--validation_lyrics", "-"], "validation_lyrics", "-"),
         (["--lora_rank="], "lora_rank", 16),
         (['--exclude_files=["a.wav", "b.wav"]'], "exclude_files", ("a.wav", "b.wav")),
     ],
@@ -133,6 +175,8 @@ def test_an_unknown_override_is_refused(tmp_path):
         resolve("run.json", ["--lora_rnk=8"], cwd=tmp_path)
     with pytest.raises(ConfigError, match="not understood"):
         resolve("run.json", ["nonsense"], cwd=tmp_path)
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        resolve("run.json", ["--instance_data_dir=caf\udce9"], cwd=tmp_path)
 
 
 def test_a_folder_of_songs_is_short_for_a_data_set_list(tmp_path):
@@ -176,30 +220,6 @@ def test_the_effective_configuration_runs_again_as_it_is(tmp_path):
     again = resolve("output/my/config.json", cwd=tmp_path)
     assert again.config == first.config
     assert config_differences(first.config, again.config) == []
-
-
-def test_the_seeds_own_configuration_parses_and_says_what_is_not_there_yet(tmp_path):
-    text = (SEED / "config.json").read_text()
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        resolve("config.json", cwd=tmp_path)
-    assert len(caught.value.message.splitlines()) == 1
-    assert "base_model_precision" in caught.value.message and "no_change" in caught.value.message
-    found = resolve("config.json", ["--base_model_precision=no_change"], cwd=tmp_path)
-    written = json.loads(text)
-    defaults = {key: setting.default for key, setting in SETTINGS_BY_KEY.items()}
-    changed = {key for key, value in found.config.items() if value != defaults[key]}
-    # All eight keys are accepted; beyond them only what carries the run's name differs from the defaults.
-    assert changed == {"data_backend_config", "output_dir"}
-    assert all(found.config[key] == value for key, value in written.items() if key != "base_model_precision")
-
-
-def test_the_seeds_lyrics_embedder_lines_are_known_keys_of_a_later_version(tmp_path):
-    (tmp_path / "e.json").write_text((SEED / "lyrics_embedder.json").read_text())
-    with pytest.raises(ConfigError) as caught:
-        resolve("e.json", cwd=tmp_path)
-    lines = caught.value.message.splitlines()
-    assert len(lines) == 4 and all("not available yet" in line for line in lines)
 
 
 @pytest.mark.parametrize("preset", shipped_presets(), ids=lambda path: path.stem)

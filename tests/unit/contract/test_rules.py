@@ -54,7 +54,7 @@ def test_optimizer_betas_stand_for_adams(resolved):
     assert (config.adam_beta1, config.adam_beta2) == (0.8, 0.95)
 
 
-def test_adamw_bf16_without_bf16_is_replaced_with_a_notice(resolved, refused):
+def test_adamw_bf16_without_bf16_is_replaced_with_a_notice(resolved):
     found = resolved({"optimizer": "adamw_bf16", "mixed_precision": "no"})
     assert found.config.optimizer == "torch-adamw"
     assert [notice.code for notice in found.notices if notice.key == "optimizer"] == ["optimizer_replaced"]
