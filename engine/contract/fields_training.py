@@ -142,9 +142,9 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "unmodified",
         _SECTION,
         "Number format of gradients",
-        "Keep summed gradients as they come, or in fp32.",
+        "Sum gradients in the format of the weights, or in fp32; matters for adamw_bf16 alone.",
         choices=("unmodified", "fp32"),
-        later_values=("fp32",),
+        value_words=(("unmodified", "as the weights"),),
     ),
     Setting(
         "set_grads_to_none",

@@ -94,4 +94,5 @@ def num_clips(config: Config, num_steps: int) -> int:
     interval = config.validation_step_interval
     at_start = 2 if config.init_lora is not None and not config.disable_benchmark else 1
     times = (num_steps // interval if interval else 0) + (at_start if config.validation_on_startup else 0)
-    return num_prompts * times
+    variants = 2 if config.use_ema and config.ema_validation == "comparison" else 1
+    return num_prompts * times * variants
