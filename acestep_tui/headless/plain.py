@@ -26,8 +26,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "file_problem": ("severity", "file", "reason"),
     "cache_progress": ("done", "total", "file", "audio_s"),
     "model_loaded": ("model", "num_parameters", "num_trainable", "dtype", "device"),
-    "step": ("step", "total", "loss", "lr", "step_s", "eta_s"),
-    "validation_loss": ("step", "loss", "base_loss", "num_songs"),
+    "step": ("step", "total", "loss", "lr", "step_s", "eta_s", "rollout_share", "rollout_s"),
+    "validation_loss": ("step", "loss", "ema_loss", "base_loss", "num_songs"),
     "sample_saved": ("step", "path", "seconds", "verdict"),
     "checkpoint_saved": ("step", "path", "bytes", "verified"),
     "adapter_exported": ("path", "format", "bytes", "verified"),
@@ -43,7 +43,7 @@ _THINNED = frozenset({"scan_progress", "cache_progress"})
 # Free text is always quoted; identifiers only when they would break the line.
 _TEXT = frozenset({"file", "reason", "message", "summary", "error", "hint", "model"})
 _BARE = re.compile(r"[^\s\"=\\]+\Z")
-_LOSSES = frozenset({"loss", "base_loss", "heldout_first", "heldout_last", "ssl_loss", "grad_norm"})
+_LOSSES = frozenset({"loss", "ema_loss", "base_loss", "heldout_first", "heldout_last", "ssl_loss", "grad_norm"})
 
 
 def event_line(record: events.Record) -> str:

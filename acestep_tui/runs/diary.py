@@ -172,6 +172,8 @@ def _write_result(
             text += f" with the LoRA, {fmt.loss(event.base_loss)} without"
         elif best is not None and best.step == event.step and len(state.heldout) > 1:
             text += ", best so far"
+        if event.ema_loss is not None:
+            text += f" (average of the weights: {fmt.loss(event.ema_loss)})"
         log.add(t, "✓", text, "good")
         if state.is_overfitting and best is not None:
             log.add(t, "▲", f"held-out loss was lowest at step {fmt.count(best.step)} and rises since", "warning")

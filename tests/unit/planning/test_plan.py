@@ -14,6 +14,7 @@ from engine.planning.disk import audio_entry_bytes, estimate_disk, num_clips, nu
 from engine.planning.facts import DataFacts, DeviceFacts
 from engine.planning.plan import make_plan
 from engine.planning.sizes import published_sizes
+from engine.planning.trained import num_trainable
 from engine.planning.vram import estimate_memory
 
 SIZES = published_sizes()
@@ -77,6 +78,9 @@ def test_checkpoints_on_disk_at_the_end(values, num_steps, kept):
         ({"validation_prompt": "x", "validation_on_startup": True}, 11),
         ({"validation_prompt": "x", "validation_step_interval": 0}, 0),
         ({"validation_prompt": "x", "validation_disable": True}, 0),
+        ({"validation_prompt": "x", "use_ema": True}, 20),
+        ({"validation_prompt": "x", "use_ema": True, "ema_validation": "ema_only"}, 10),
+        ({"validation_prompt": "x", "ema_validation": "comparison"}, 10),
     ],
 )
 def test_clips_of_a_run(values, clips):
@@ -127,6 +131,36 @@ def test_what_needs_more_memory(more, less):
         return memory.weights_bytes + memory.adapter_bytes + memory.optimizer_bytes + memory.activation_bytes
 
     assert bytes_of(more) > bytes_of(less)
+
+
+@pytest.mark.parametrize(
+    ("values", "on_card", "in_ram"),
+    [
+        ({}, 0, 0),
+        ({"use_ema": True}, 0, 1),
+        ({"use_ema": True, "ema_device": "accelerator"}, 1, 0),
+        ({"use_ema": True, "ema_device": "accelerator", "ema_cpu_only": True}, 0, 1),
+    ],
+)
+def test_the_average_of_the_weights_takes_a_float32_a_number_where_it_lies(values, on_card, in_ram):
+    def memory_of(values):
+        return estimate_memory(config(**values), data=SONGS, sizes=SIZES, kind="cuda")
+
+    numbers = num_trainable(config(), SIZES)
+    plain, averaged = memory_of({}), memory_of(values)
+    assert averaged.adapter_bytes - plain.adapter_bytes == 4 * numbers * on_card
+    assert plan(**values)["ram_bytes"] - plan()["ram_bytes"] == 4 * numbers * in_ram
+    disk = [estimate_disk(config(**each), data=SONGS, sizes=SIZES, num_steps=1000) for each in ({}, values)]
+    assert disk[1].checkpoint_bytes - disk[0].checkpoint_bytes == (8 * numbers if values else 0)
+
+
+def test_scheduled_sampling_makes_a_run_as_much_longer_as_it_walks():
+    walking = {"scheduled_sampling_max_step_offset": 60, "scheduled_sampling_probability": 0.5}
+    plain, slower, without = (
+        plan(**values)["seconds"] for values in ({}, walking, walking | {"scheduled_sampling_reflexflow": False})
+    )
+    # About 0.5 x 30 further forward passes, where a step has four (one of them to recompute): several times as long.
+    assert 3 * plain < without < slower < 8 * plain
 
 
 def test_memory_lies_where_the_device_has_it():

@@ -107,6 +107,14 @@ def test_overfitting_a_loss_that_is_no_number_and_a_pause() -> None:
     assert state.is_overfitting
 
 
+def test_the_loss_of_the_averaged_weights_stands_beside_it() -> None:
+    state = told(
+        events.PhaseStarted(phase="train"),
+        events.ValidationLoss(step=50, loss=0.4312, num_songs=1, ema_loss=0.4298),
+    )
+    assert log_of(state) == ["✓ held-out loss 0.4312 (average of the weights: 0.4298)"]
+
+
 def test_the_end_and_its_proofs() -> None:
     exported = events.AdapterExported(
         path="export/night-ferry/x.safetensors", format="universal", bytes=2**20, max_relative_error=0.0, verified=True
