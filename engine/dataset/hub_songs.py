@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -236,18 +237,19 @@ class _Source:
 
 def _merged(files: Iterable[AudioPath]) -> Iterator[AudioPath]:
     """Songs that are one file together, under the first one's name; equal names of different files told apart."""
-    by_file: dict[Path, AudioPath] = {}
+    by_file: dict[str, AudioPath] = {}
     names: set[str] = set()
     for file in files:
-        same = by_file.get(file.path)
+        real = os.path.realpath(file.path)
+        same = by_file.get(real)
         if same is not None and same.row is not None and file.row is not None and file.row.problem is None:
-            by_file[file.path] = replace(same, row=_together(same.row, file.row))
+            by_file[real] = replace(same, row=_together(same.row, file.row))
             continue
         name, number = file.relative, 2
         while name in names:
             name, number = f"{number}/{file.relative}", number + 1
         names.add(name)
-        by_file[file.path if same is None else Path(name)] = replace(file, relative=name)
+        by_file[real if same is None else name] = replace(file, relative=name)
     yield from by_file.values()
 
 
