@@ -13,6 +13,7 @@ from engine.contract.fields_base import Setting, Value
 from engine.contract.fields_hub import HUB_SETTINGS, SHUFFLE_SETTINGS
 from engine.contract.files import write_atomic
 from engine.contract.foreign_keys import FOREIGN_KEYS
+from engine.contract.interactions import INTERACTIONS
 
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 _HEAD = """# Settings
@@ -48,6 +49,10 @@ def reference_page() -> str:
         f"{_table(HUB_SETTINGS)}"
     )
     parts.append(f"## multidatabackend.json: its `caption_shuffle`\n\n{_table(SHUFFLE_SETTINGS)}")
+    parts.append(
+        "## What acts on what\n\nAlso told by `acestep-tui config explain KEY`.\n\n"
+        + "".join(f"- {', '.join(f'`{key}`' for key in entry.keys)}: {entry.sentence}\n" for entry in INTERACTIONS)
+    )
     parts.append(
         "## Names from SimpleTuner without effect here\n\n"
         "They are accepted and reported once. `…` stands for any ending.\n\n"

@@ -132,8 +132,8 @@ class AceStepV1:
     @property
     def ssl_widths(self) -> dict[str, int]:
         """1024 and 768 in the released model."""
-        config = read_transformer_config(self.checkpoint.transformer)
-        return dict(zip(config.ssl_names, config.ssl_latent_dims, strict=True))
+        model_config = read_transformer_config(self.checkpoint.transformer)
+        return dict(zip(model_config.ssl_names, model_config.ssl_latent_dims, strict=True))
 
     def audio_encoder_id(self, *, dtype: str) -> str:
         """Of the DCAE's weights and the mel settings."""
