@@ -57,6 +57,13 @@ def ema_rules(draft: Draft) -> None:
     if values["ema_cpu_only"] and values["ema_device"] == "accelerator":
         _in_vain(draft, ["ema_device"], "while ema_cpu_only is true: the average is kept in main memory")
         values["ema_device"] = "cpu"
+    if values["optimizer"] == "adamw_schedulefree":
+        draft.notice(
+            "unusual_value",
+            "use_ema",
+            "adamw_schedulefree averages the weights itself; beside it, use_ema averages the points where gradients are "
+            "taken",
+        )
     length = values["max_train_steps"]
     if length and values["ema_warmup_steps"] >= length:
         draft.notice(

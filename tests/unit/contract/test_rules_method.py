@@ -61,6 +61,13 @@ def test_what_is_set_in_vain_is_said_once(resolved, values, part):
     assert len([message for message in told(resolved, values, "no_effect") if part in message]) == 1
 
 
+def test_two_averages_are_said(resolved):
+    values = {"use_ema": True, "optimizer": "adamw_schedulefree"}
+    (message,) = told(resolved, values, "unusual_value")
+    assert "averages the weights itself" in message
+    assert not told(resolved, {"use_ema": True}, "unusual_value")
+
+
 def test_a_whole_configuration_as_a_run_keeps_it_says_nothing_about_defaults(resolved):
     whole = {key: value for key, value in resolved({}).config.items() if value is not None}
     about = ("scheduled_sampling", "ema_")
