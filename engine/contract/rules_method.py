@@ -61,8 +61,7 @@ def ema_rules(draft: Draft) -> None:
         draft.notice(
             "unusual_value",
             "use_ema",
-            "adamw_schedulefree averages the weights itself; beside it, use_ema averages the points where gradients are "
-            "taken",
+            "adamw_schedulefree averages the weights itself; use_ema averages the points where its gradients are taken",
         )
     length = values["max_train_steps"]
     if length and values["ema_warmup_steps"] >= length:
