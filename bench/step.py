@@ -1,6 +1,7 @@
 """Milliseconds of a training step at the released sizes: forward, backward, clip, optimizer; medians.
 
-``python -m bench.step DIR --batch 1 4 --seconds 60 --rank 64 --out FILE``; DIR is a checkpoint of `bench.checkpoint`.
+``python -m bench.step DIR --batch 1 4 --seconds 60 --rank 64 --precision no_change int8-quanto --out FILE``; DIR is a
+checkpoint of `bench.checkpoint`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,15 @@ from engine.train.step_clock import StepClock
 WARM_UP, MEASURED = 3, 12
 
 
-def measure(checkpoint: Path, *, batch_size: int, seconds: float, rank: int, recompute: bool) -> dict[str, Any]:
+def measure(
+    checkpoint: Path,
+    *,
+    batch_size: int,
+    seconds: float,
+    rank: int,
+    recompute: bool,
+    precision: str = "no_change",
+) -> dict[str, Any]:
     """Time steps of a LoRA run in bf16 on random data of one length."""
     device = choose_device()
     config = Config.from_dict(
@@ -39,6 +48,7 @@ def measure(checkpoint: Path, *, batch_size: int, seconds: float, rank: int, rec
             "lora_dropout": 0.0,
             "mixed_precision": "bf16" if device.type != "cpu" else "no",
             "gradient_checkpointing": recompute,
+            "base_model_precision": precision,
             "train_batch_size": batch_size,
         }
     )
@@ -68,6 +78,7 @@ def measure(checkpoint: Path, *, batch_size: int, seconds: float, rank: int, rec
         "seconds": seconds,
         "rank": rank,
         "recompute": recompute,
+        "precision": precision,
         "step_ms": round(step_s * 1000, 1),
         "audio_s_per_s": round(batch_size * seconds / step_s, 1),
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if device.type == "cuda" else None,
@@ -97,12 +108,13 @@ def random_batch(batch_size: int, seconds: float, *, text_width: int) -> Batch:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown."""
-    lines = ["| batch × s | rank | recompute | ms/step | audio-s/s | peak GiB |", "|---|---|---|---|---|---|"]
+    head = "| batch × s | rank | precision | recompute | ms/step | audio-s/s | peak GiB |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for row in rows:
         peak = "–" if row["peak_gib"] is None else row["peak_gib"]
         lines.append(
-            f"| {row['batch']} × {row['seconds']:g} | {row['rank']} | {'yes' if row['recompute'] else 'no'} "
-            f"| {row['step_ms']} | {row['audio_s_per_s']} | {peak} |"
+            f"| {row['batch']} × {row['seconds']:g} | {row['rank']} | {row['precision']} "
+            f"| {'yes' if row['recompute'] else 'no'} | {row['step_ms']} | {row['audio_s_per_s']} | {peak} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -114,11 +126,21 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, nargs="+", default=[60.0])
     parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--precision", nargs="+", default=["no_change"])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     rows = [
-        measure(options.checkpoint, batch_size=batch, seconds=seconds, rank=options.rank, recompute=recompute)
-        for batch, seconds, recompute in product(options.batch, options.seconds, (False, True))
+        measure(
+            options.checkpoint,
+            batch_size=batch,
+            seconds=seconds,
+            rank=options.rank,
+            recompute=recompute,
+            precision=precision,
+        )
+        for precision, batch, seconds, recompute in product(
+            options.precision, options.batch, options.seconds, (False, True)
+        )
     ]
     print(table(rows))
     if options.out:

@@ -137,14 +137,15 @@ def _fitting_sentence(search: Search, choice: Choice, verdict: Verdict) -> str:
             f"macOS lends the graphics part {lent} of your {total} GB. The model as it is (bf16) and {songs} fit; "
             "storing it smaller brings nothing on a Mac."
         )
+    fit, close = ("fit", "") if verdict == "fits" else ("just fit", " Close what else uses this card.")
     if choice.precision.startswith("int4"):
-        return f"Stored with very few digits (int4), the model and {songs} fit. The sound is slightly coarser."
+        return f"Stored with very few digits (int4), the model and {songs} {fit}. The sound is slightly coarser.{close}"
     if choice.precision.startswith("int8"):
         small = _weights_gb(search, choice)
         whole = _weights_gb(search, dataclasses.replace(choice, precision="no_change"))
         return (
-            f"Stored with fewer digits (int8), the model takes {small} GB instead of {whole}, so {songs} fit, "
-            f"{at_once} at a time."
+            f"Stored with fewer digits (int8), the model takes {small} GB instead of {whole}, so {songs} {fit}, "
+            f"{at_once} at a time.{close}"
         )
     if verdict == "tight":
         return f"The model just fits as it is ({choice.number_format}), with {songs}. Close what else uses this card."

@@ -26,7 +26,7 @@ ROOMY_SHARE = 0.7
 
 _TIGHT_PIECE_S = 60.0  # nothing long where little is left
 _BF16_CAPABILITY = (8, 0)
-_CARD_SIZES_GB = (8, 12, 16, 24, 32, 48, 80, 96, 141)
+_CARD_SIZES_GB = (6, 8, 12, 16, 24, 32, 48, 80, 96, 141)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,10 @@ class Search:
 
     def _precisions(self) -> Sequence[str]:
         works = self.settings["base_model_precision"].working_choices
-        # Fewer digits bring nothing where the arithmetic for them is missing.
-        return [name for name in PRECISIONS if name in works] if self.device.kind == "cuda" else PRECISIONS[:1]
+        # Widening weights anew for each product pays on a card alone; and a full fine-tune cannot train them.
+        if self.device.kind != "cuda" or self.base.get("model_type") == "full":
+            return PRECISIONS[:1]
+        return [name for name in PRECISIONS if name in works]
 
     def _batches(self) -> Sequence[int]:
         return BATCHES if self.device.kind == "cuda" else BATCHES[-1:]

@@ -38,14 +38,18 @@ async def test_a_list_opens_closes_and_chooses(tmp_path):
     app = wizard_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot, app)
-        # One value of this version; those of a later one are named, and cannot be taken.
         await pilot.press("enter")
-        await until(pilot, lambda: "int8  a later version" in "\n".join(screen_text(app)))
+        await until(pilot, lambda: bool(row_with(app, "❯ as it is (bf16)")) and bool(row_with(app, "  int4")))
         await pilot.press("down", "enter")
-        await pilot.pause()
+        await until(pilot, lambda: screen.draft.value("base_model_precision") == "int8-quanto")
+        await until(pilot, lambda: "● yours" in row_with(app, "Model precision"))
+        assert app.focused.label == "Save memory by"
+        await pilot.press("shift+tab", "backspace")
         assert screen.draft.value("base_model_precision") == "no_change"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(row_with(app, "  int4")))
         await pilot.press("escape")
-        await until(pilot, lambda: "a later version" not in "\n".join(screen_text(app)))
+        await until(pilot, lambda: not row_with(app, "  int4"))
         assert screen.draft.step == "hardware" and app.focused.label == "Model precision"
         await pilot.press("tab", "space")
         await until(pilot, lambda: "❯ recomputing" in "\n".join(screen_text(app)))
@@ -71,7 +75,7 @@ async def test_nothing_beneath_an_open_list_reads_on_in_its_rows(tmp_path, size)
         await pilot.press("enter")
         await until(pilot, lambda: bool(screen.query(ChoiceList)))
         shown = screen.query_one(ChoiceList)
-        await until(pilot, lambda: bool(row_with(app, "int8  a later version")))
+        await until(pilot, lambda: bool(row_with(app, "  int4")))
         margin = screen.step.content_region.x
         before = [row[margin : screen.step.content_region.right].rstrip() for row in screen_text(app)]
         for index, option in enumerate(shown.options):
@@ -83,6 +87,22 @@ async def test_nothing_beneath_an_open_list_reads_on_in_its_rows(tmp_path, size)
         await until(pilot, lambda: not screen.query(ChoiceList))
         assert screen.draft.value("base_model_precision") == "no_change" and app.focused.label == "Model precision"
         await until(pilot, lambda: "The model as it is takes" in "\n".join(screen_text(app)))
+
+
+async def test_a_value_of_a_later_version_is_named_and_cannot_be_taken(tmp_path):
+    app = wizard_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        app.focused.screen.query("SettingField").last().focus()
+        await until(pilot, lambda: getattr(app.focused, "label", "") == "Compile")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(row_with(app, "yes  a later version")))
+        await pilot.press("up", "enter")
+        await pilot.pause()
+        assert bool(row_with(app, "❯ yes  a later version")) and screen.draft.value("compile") == "auto"
+        await pilot.press("escape")
+        await until(pilot, lambda: not row_with(app, "a later version"))
+        assert screen.draft.step == "hardware" and app.focused.label == "Compile"
 
 
 async def test_a_list_is_left_by_the_mouse(tmp_path):

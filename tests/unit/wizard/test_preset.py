@@ -141,11 +141,12 @@ def test_a_damaged_preset_is_refused_in_words(tmp_path):
         open_preset("bad.json", cwd=tmp_path)
 
 
-def test_the_seeds_own_configuration_is_refused_only_for_what_comes_later(tmp_path):
-    seed = next(SEED.rglob("config.json"))
-    with pytest.raises(ConfigError) as caught:
-        open_preset(str(seed), cwd=tmp_path)
-    assert "int8-quanto" in caught.value.message
+def test_the_seeds_own_configuration_opens_as_it_is(tmp_path):
+    opened = open_preset(str(next(SEED.rglob("config.json"))), cwd=tmp_path)
+    assert (opened.draft.value("base_model_precision"), opened.draft.origin("base_model_precision")) == (
+        "int8-quanto",
+        "preset",
+    )
 
 
 def test_the_command_can_be_pasted(album, tmp_path, monkeypatch):

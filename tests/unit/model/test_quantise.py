@@ -1,0 +1,255 @@
+"""Weights of 8 and 4 bits: error bounds, gradients, memory, what is quantised and what is not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from engine.contract.config import Config
+from engine.contract.errors import ModelError
+from engine.contract.model_files import DIFFUSERS_WEIGHTS, TRANSFORMER_FOLDER
+from engine.memory.recompute import set_recompute
+from engine.model.adapters import LoraSpec, adapter_disabled, adapter_state, add_lora
+from engine.model.load import Checkpoint, load_text_encoder, load_transformer, resolve_checkpoint
+from engine.model.quantise import (
+    GROUP_COLUMNS,
+    LYRIC_MODULES,
+    Bits,
+    Quantisation,
+    QuantisedLinear,
+    dequantise,
+    num_weights,
+    quantisation_of,
+    quantise,
+    quantise_layers,
+    text_quantisation_of,
+)
+from tests.unit.export.small import WITH_CONVS, small_model, small_sample
+
+CPU = torch.device("cpu")
+BITS: tuple[Bits, ...] = (8, 4)
+
+
+def random_weight(rows: int = 48, columns: int = 200, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Rows of very different sizes, one of zeros, one with an outlier."""
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(rows, columns, generator=generator) * torch.logspace(-4, 1, rows)[:, None]
+    weight[5] = 0
+    weight[6, 7] = 300
+    return weight.to(dtype)
+
+
+def quantised_linear(bits: Bits, *, columns: int = 200, bias: bool = True, dtype: torch.dtype = torch.float32):
+    """A quantised layer and the ordinary one with the same (already rounded) weight."""
+    plain = nn.Linear(columns, 48, bias=bias, dtype=dtype).requires_grad_(False)
+    plain.weight.data = random_weight(columns=columns, dtype=dtype)
+    layer = QuantisedLinear(plain, Quantisation(bits), name="it")
+    layer.store(plain.weight, device=CPU, dtype=dtype)
+    plain.weight.data = layer.weight
+    return layer, plain
+
+
+def stored_bytes(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+
+
+@pytest.mark.parametrize("columns", [200, GROUP_COLUMNS, 96, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bits", BITS)
+def test_no_weight_moves_by_more_than_half_a_step(bits: Bits, dtype: torch.dtype, columns: int) -> None:
+    weight = random_weight(columns=max(columns, 8), dtype=dtype)[:, :columns]
+    stored = quantise(weight, bits)
+    found = dequantise(stored, (48, columns), torch.float32)
+    steps = stored.scale.float()
+    if bits == 4:
+        steps = steps.expand(-1, -1, GROUP_COLUMNS).flatten(1)[:, :columns]
+    error = (found - weight.float()).abs()
+    assert (error <= steps * 0.5001).all()
+    assert found[5].eq(0).all()
+    assert found.dtype is torch.float32 and found.shape == weight.shape
+
+
+@pytest.mark.parametrize(("bits", "band"), [(8, (0.002, 0.01)), (4, (0.05, 0.11))])
+def test_a_product_is_wrong_by_a_known_share(bits: Bits, band: tuple[float, float]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(256, 512, generator=generator) * 0.02
+    x = torch.randn(64, 512, generator=generator)
+    found = x @ dequantise(quantise(weight, bits), (256, 512), torch.float32).T
+    exact = x @ weight.T
+    assert band[0] < (found - exact).norm() / exact.norm() < band[1]
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_widening_rounds_once(bits: Bits) -> None:
+    stored = quantise(random_weight(), bits)
+    wide = dequantise(stored, (48, 200), torch.float32)
+    for dtype in (torch.bfloat16, torch.float16):
+        assert torch.equal(dequantise(stored, (48, 200), dtype), wide.to(dtype))
+
+
+def test_a_value_that_is_not_finite_is_refused_by_name() -> None:
+    for bits in BITS:
+        for value in (float("nan"), float("inf")):
+            weight = random_weight()
+            weight[3, 3] = value
+            with pytest.raises(ModelError, match=r"blocks\.7 holds values that are not finite"):
+                quantise(weight, bits, name="blocks.7")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bits", BITS)
+def test_output_and_gradient_are_those_of_the_widened_weight(bits: Bits, bias: bool, dtype: torch.dtype) -> None:
+    layer, plain = quantised_linear(bits, bias=bias, dtype=dtype)
+    # Not contiguous: frames come transposed out of some layers.
+    x = torch.randn(200, 9, 3, generator=torch.Generator().manual_seed(1)).to(dtype).permute(2, 1, 0)
+    gradients, outputs = [], []
+    for module in (layer, plain):
+        module.requires_grad_(True)
+        leaf = x.clone().requires_grad_(True)
+        outputs.append(module(leaf))
+        (outputs[-1] * torch.arange(48, dtype=dtype)).sum().backward()
+        gradients.append([leaf.grad, module.bias.grad] if bias else [leaf.grad])
+    assert torch.equal(outputs[0], outputs[1])
+    for found, exact in zip(*gradients, strict=True):
+        assert torch.allclose(found, exact, rtol=1e-2 if dtype is torch.bfloat16 else 1e-5, atol=0)
+    assert [name for name, _ in layer.named_parameters()] == (["bias"] if bias else [])
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_autocast_decides_the_dtype_of_the_product(bits: Bits) -> None:
+    layer, plain = quantised_linear(bits)
+    x = torch.randn(5, 200)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, exact = layer(x), plain(x)
+    assert found.dtype is exact.dtype is torch.bfloat16
+    assert torch.equal(found, exact)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_the_graph_keeps_no_wide_weight(bits: Bits) -> None:
+    layer, _ = quantised_linear(bits)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        layer(torch.randn(2, 200, requires_grad=True))
+    assert kept and all(tensor.data_ptr() in {buffer.data_ptr() for buffer in layer.buffers()} for tensor in kept)
+
+
+@pytest.mark.parametrize(("bits", "share"), [(8, 0.505), (4, 0.285)])
+def test_a_layer_is_as_small_as_it_says(bits: Bits, share: float) -> None:
+    layer, plain = quantised_linear(bits, columns=1024, bias=False, dtype=torch.bfloat16)
+    assert stored_bytes(layer) <= share * stored_bytes(plain)
+    assert num_weights(layer) == num_weights(plain) == 48 * 1024
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_most_of_a_model_is_quantised_and_the_rest_is_as_it_was(tiny: Checkpoint, bits: Bits) -> None:
+    plain = load_transformer(tiny, dtype=torch.bfloat16, device=CPU, with_projectors=True)
+    model = load_transformer(
+        tiny, dtype=torch.bfloat16, device=CPU, with_projectors=True, quantisation=Quantisation(bits)
+    )
+    layers = {name for name, module in model.named_modules() if isinstance(module, QuantisedLinear)}
+    linears = {name for name, module in plain.named_modules() if isinstance(module, nn.Linear)}
+    assert layers == {name for name in linears if name.startswith(("transformer_blocks.", "lyric_encoder.encoders."))}
+    assert "transformer_blocks.0.ff.inverted_conv.conv" in layers
+    others = dict(model.named_parameters())
+    assert others.keys() == {name for name, _ in plain.named_parameters()} - {f"{name}.weight" for name in layers}
+    assert all(torch.equal(parameter, plain.get_parameter(name)) for name, parameter in others.items())
+    for name in layers:
+        exact, found = plain.get_submodule(name).weight, model.get_submodule(name).weight
+        assert found.dtype is torch.bfloat16
+        assert 0 < (found - exact).norm() / exact.norm() < (0.02 if bits == 8 else 0.2)
+    assert num_weights(model) == num_weights(plain)
+    assert model.dtype is torch.bfloat16 and not model.training
+    quantised = {name: stored_bytes(model.get_submodule(name)) for name in layers}
+    before = {name: stored_bytes(plain.get_submodule(name)) for name in layers}
+    assert sum(quantised.values()) < (0.56 if bits == 8 else 0.42) * sum(before.values())
+    assert stored_bytes(model) == stored_bytes(plain) - sum(before.values()) + sum(quantised.values())
+
+
+def test_what_the_lyrics_embedder_trains_stays_as_it_is(tiny: Checkpoint) -> None:
+    how = quantisation_of(Config.from_dict({"base_model_precision": "int4-quanto", "lyrics_embedder_train": True}))
+    assert how == Quantisation(4, None, LYRIC_MODULES)
+    model = load_transformer(tiny, dtype=torch.float32, device=CPU, quantisation=how)
+    plain = load_transformer(tiny, dtype=torch.float32, device=CPU)
+    for part in LYRIC_MODULES:
+        found, exact = model.get_submodule(part).state_dict(), plain.get_submodule(part).state_dict()
+        assert found.keys() == exact.keys() and all(torch.equal(found[name], exact[name]) for name in exact)
+    assert isinstance(model.get_submodule("transformer_blocks.0.attn.to_q"), QuantisedLinear)
+
+
+def test_a_damaged_weight_is_named_when_it_is_loaded(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "checkpoint"))
+    file = folder / TRANSFORMER_FOLDER / DIFFUSERS_WEIGHTS
+    tensors = load_file(file)
+    tensors["transformer_blocks.1.attn.to_k.weight"][0, 0] = float("nan")
+    save_file(tensors, file)
+    with pytest.raises(ModelError, match=r"transformer_blocks\.1\.attn\.to_k\.weight holds values"):
+        load_transformer(resolve_checkpoint(folder), dtype=torch.float32, device=CPU, quantisation=Quantisation(8))
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_new_adapter_is_the_quantised_model_and_lora_names_are_the_same(bits: Bits) -> None:
+    spec = LoraSpec(rank=4, alpha=4, target_modules=WITH_CONVS)
+    plain, model = small_model(), small_model()
+    quantise_layers(model, Quantisation(bits), parts=("transformer_blocks.", "lyric_encoder."))
+    sample = small_sample(model.config)
+    before = sample.predict(model)
+    assert not torch.equal(before, sample.predict(plain))
+    for one in (plain, model):
+        add_lora(one, spec, seed=7)
+    assert torch.equal(sample.predict(model), before)
+    found, exact = adapter_state(model), adapter_state(plain)
+    assert found.keys() == exact.keys() and all(torch.equal(found[name], exact[name]) for name in exact)
+    for layer in (module for name, module in model.named_modules() if name.endswith("lora_B.lora_adapter")):
+        nn.init.ones_(layer.weight)
+    assert not torch.equal(sample.predict(model), before)
+    with adapter_disabled(model):
+        assert torch.equal(sample.predict(model), before)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_recomputing_changes_no_gradient(bits: Bits) -> None:
+    gradients = []
+    for every in (None, 1):
+        model = small_model()
+        quantise_layers(model, Quantisation(bits), parts=("transformer_blocks.", "lyric_encoder."))
+        add_lora(model, LoraSpec(rank=4, alpha=4), seed=7)
+        set_recompute(model.train(), every=every)
+        sample = small_sample(model.config)
+        torch.manual_seed(0)
+        model(sample.x_t, sample.t, model.encode_conditions(sample.inputs)).velocity.square().mean().backward()
+        gradients.append({name: one.grad for name, one in model.named_parameters() if one.requires_grad})
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+    assert any(gradient.abs().max() > 0 for gradient in gradients[0].values())
+
+
+@pytest.mark.parametrize(("bits", "band"), [(8, 0.05), (4, 0.6)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_text_encoder_is_quantised_likewise(tiny: Checkpoint, bits: Bits, band: float, dtype: torch.dtype) -> None:
+    exact = load_text_encoder(tiny, dtype=dtype, device=CPU).encode(["a bell"])[0].float()
+    encoder = load_text_encoder(tiny, dtype=dtype, device=CPU, quantisation=Quantisation(bits))
+    found = encoder.encode(["a bell"])[0].float()
+    layers = [name for name, module in encoder.model.named_modules() if isinstance(module, QuantisedLinear)]
+    assert layers and all(name.startswith("encoder.block.") for name in layers)
+    assert layers == [name for name, module in encoder.model.named_modules() if isinstance(module, nn.Linear)]
+    assert 0 < (found - exact).norm() / exact.norm() < band
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, None),
+        ({"base_model_precision": "int8-quanto"}, Quantisation(8)),
+        ({"base_model_precision": "int4-quanto", "quantize_via": "cpu"}, Quantisation(4, CPU)),
+    ],
+)
+def test_what_a_configuration_asks_for(values: dict[str, object], expected: Quantisation | None) -> None:
+    assert quantisation_of(Config.from_dict(values)) == expected
+    text = {key.replace("base_model", "text_encoder_1"): value for key, value in values.items()}
+    assert text_quantisation_of(Config.from_dict(text)) == expected
