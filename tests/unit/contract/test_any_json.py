@@ -16,6 +16,7 @@ from engine.contract.errors import ConfigError
 from engine.contract.fields import NEGATED_ALIASES, REMOVED_KEYS, SETTINGS
 from engine.contract.fields_audio import AUDIO_SETTINGS
 from engine.contract.fields_backend import BACKEND_SETTINGS
+from engine.contract.fields_hub import HUB_SETTINGS, SHUFFLE_SETTINGS
 
 JSON = st.recursive(
     st.none()
@@ -38,8 +39,23 @@ def names(*declared) -> list[str]:
 
 CONFIG_KEYS = [*names(*SETTINGS), *NEGATED_ALIASES, *REMOVED_KEYS, "crepa_x", "--lora-rank", "nonsense"]
 AUDIO = st.dictionaries(st.sampled_from([*names(*AUDIO_SETTINGS), "nonsense"]), JSON, max_size=4)
+HUB = st.dictionaries(st.sampled_from([*names(*HUB_SETTINGS), "image_column", "nonsense"]), JSON, max_size=4)
+SHUFFLE = st.dictionaries(st.sampled_from([*names(*SHUFFLE_SETTINGS), "nonsense"]), JSON | st.just("comma"), max_size=4)
 BACKEND = st.dictionaries(
-    st.sampled_from([*names(*BACKEND_SETTINGS), "audio", "config", "huggingface", "x"]), JSON | AUDIO
+    st.sampled_from([*names(*BACKEND_SETTINGS), *names(*HUB_SETTINGS), "audio", "config", "huggingface", "x"]),
+    JSON | AUDIO | HUB | SHUFFLE,
+)
+# Entries that are whole but for some keys get further: to their parts.
+WHOLE = st.builds(
+    lambda base, keys, hub, shuffle, filters: [
+        {**base, **keys, "config": hub, "caption_shuffle": shuffle},
+        {"id": "t", "dataset_type": "text_embeds", "caption_filter_list": filters},
+    ],
+    st.sampled_from([{"id": "a", "instance_data_dir": "."}, {"id": "b", "type": "huggingface", "dataset_name": "."}]),
+    st.dictionaries(st.sampled_from(names(*BACKEND_SETTINGS)), JSON, max_size=2),
+    HUB,
+    SHUFFLE,
+    JSON | st.lists(st.text(alphabet="s/()[]*+?\\1^$|{}ab", max_size=8), max_size=3),
 )
 # Values of the right type get further than any noise: to the rules.
 NEAR = st.fixed_dictionaries(
@@ -103,7 +119,7 @@ def test_any_values_of_the_right_kind(place, value):
 
 
 @common
-@given(st.lists(BACKEND | JSON, max_size=3) | JSON)
+@given(st.lists(BACKEND | JSON, max_size=3) | JSON | WHOLE)
 @example([{"id": "a", "instance_data_dir": "\x00"}])
 @example([{"id": {"a": 1}, "instance_data_dir": "."}])
 def test_any_list_of_data_sets(place, value):
