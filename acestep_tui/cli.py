@@ -205,6 +205,18 @@ def _migrate(arguments: Sequence[str], worker_command: Sequence[str] | None) -> 
     return migrate(arguments)
 
 
+def _cache(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
+    from acestep_tui.headless.cache_command import cache
+
+    return cache(arguments)
+
+
+def _model(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
+    from acestep_tui.headless.model_command import model
+
+    return model(arguments)
+
+
 def _control(word: str) -> Callable[[Sequence[str], Sequence[str] | None], int]:
     def send(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
         from acestep_tui.headless.control import command
@@ -255,6 +267,8 @@ COMMANDS: tuple[Command, ...] = (
         "config", "config show|explain KEY [FILE|env=NAME] [--json]", "every value with its origin; a setting", _config
     ),
     Command("migrate", 'migrate [--force] "COMMAND"', "a command line of ACE-Step's trainer as config/NAME", _migrate),
+    Command("model", "model status|fetch|verify [DIR|NAME]", "what is here of a model; get it; prove it right", _model),
+    Command("cache", "cache build|status|verify|prune [FILE]", "prepare songs alone; look after what is there", _cache),
     Command("help", "help", "this page; `train --help` lists every setting", _help),
 )
 

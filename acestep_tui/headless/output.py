@@ -12,7 +12,7 @@ from acestep_tui import __version__
 from acestep_tui.headless import streams
 from acestep_tui.headless.options import Options
 from acestep_tui.headless.plain import Thinner, event_line
-from acestep_tui.headless.summary import Ending, summary_lines
+from acestep_tui.headless.summary import Ending, Summarise, summary_lines
 from acestep_tui.paths import shown
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import Line
@@ -38,24 +38,30 @@ class Output(Protocol):
         """Nothing more will come."""
 
 
-def choose_output(options: Options) -> Output:
-    """The output for these options and streams: bars only where both streams are a terminal."""
+def choose_output(options: Options, *, summarise: Summarise = summary_lines) -> Output:
+    """The output for these options and streams: bars only where both streams are a terminal.
+
+    Args:
+        options: The switches.
+        summarise: What makes the block at the end.
+    """
     if options.json:
-        return JsonOutput()
+        return JsonOutput(summarise)
     if options.quiet:
-        return QuietOutput()
+        return QuietOutput(summarise)
     if options.plain or not streams.is_screen():
-        return PlainOutput()
+        return PlainOutput(summarise)
     from acestep_tui.headless.terminal import TerminalOutput  # rich: 60 ms, only where bars are drawn
 
-    return TerminalOutput()
+    return TerminalOutput(summarise)
 
 
 class PlainOutput:
     """One line an event on stdout, the summary after the last one."""
 
-    def __init__(self) -> None:
+    def __init__(self, summarise: Summarise = summary_lines) -> None:
         self._thinner = Thinner()
+        self._summarise = summarise
 
     def begin(self, run: RunDir, notes: Sequence[str]) -> None:
         """Notes only: the first event says the rest."""
@@ -76,7 +82,13 @@ class PlainOutput:
 
     def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
         """The summary block."""
-        write_summary(state, run, ending, again)
+        self._write_summary(state, run, ending, again)
+
+    def _write_summary(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
+        """Data on stdout; a failure on stderr, so that a pipe never swallows it."""
+        write = streams.say if ending.is_failure or ending.kind == "left" else streams.put
+        for text in self._summarise(state, run, ending, again=again):
+            write(text)
 
 
 class JsonOutput(PlainOutput):
@@ -90,7 +102,7 @@ class JsonOutput(PlainOutput):
     def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
         """Only a failure, or that the run goes on, is said in words, on stderr."""
         if ending.is_failure or ending.kind == "left":
-            write_summary(state, run, ending, again)
+            self._write_summary(state, run, ending, again)
 
 
 class QuietOutput(PlainOutput):
@@ -98,13 +110,6 @@ class QuietOutput(PlainOutput):
 
     def event(self, line: Line, state: RunState) -> None:
         """Nothing until the end."""
-
-
-def write_summary(state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
-    """The block at the end: data on stdout, a failure on stderr, so that a pipe never swallows it."""
-    write = streams.say if ending.is_failure or ending.kind == "left" else streams.put
-    for text in summary_lines(state, run, ending, again=again):
-        write(text)
 
 
 def header(run: RunDir) -> str:

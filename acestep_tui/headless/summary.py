@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from acestep_tui import format as fmt
 from acestep_tui.paths import shown
@@ -53,6 +54,13 @@ def summary_lines(state: RunState, run: RunDir, ending: Ending, *, again: Sequen
         head = f"■ stopped at step {fmt.part_of(state.step_now, state.steps_total)}"
         return [head, _safe_line(run), *_next_lines(run, again, "go on")]
     return _failed_lines(state, run, ending, again)
+
+
+class Summarise(Protocol):
+    """What makes the block: `summary_lines`, or that of another task."""
+
+    def __call__(self, state: RunState, run: RunDir, ending: Ending, *, again: Sequence[str] = ()) -> list[str]:
+        """The block's lines."""
 
 
 def leaving_lines(state: RunState, run: RunDir, *, handle: str = "") -> list[str]:
@@ -139,11 +147,16 @@ def _failed_lines(state: RunState, run: RunDir, ending: Ending, again: Sequence[
     return [*lines, *_aftermath(run, ending, again)]
 
 
-def _broken_lines(run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
+def died_lines(run: RunDir, ending: Ending) -> list[str]:
+    """A worker that left no word: why, as far as that is known, and the end of its log."""
     lines = [f"✗ {ending.reason}"]
     if ending.log:
         lines += [f"  the end of {shown(run.worker_log)}:", *(f"    {line}" for line in ending.log)]
-    return [*lines, *_aftermath(run, ending, again)]
+    return lines
+
+
+def _broken_lines(run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:
+    return [*died_lines(run, ending), *_aftermath(run, ending, again)]
 
 
 def _aftermath(run: RunDir, ending: Ending, again: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from acestep_tui import format as fmt
 from acestep_tui.headless import streams
 from acestep_tui.headless.output import header
-from acestep_tui.headless.summary import LABEL_WIDTH, Ending, summary_lines
+from acestep_tui.headless.summary import LABEL_WIDTH, Ending, Summarise, summary_lines
 from acestep_tui.paths import shown
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import Line
@@ -45,7 +45,8 @@ _STYLES = {"✓": "green", "✗": "red", "▲": "yellow", "◐": "cyan", "●": 
 class TerminalOutput:
     """Bars and phase lines on stderr, the summary on stdout."""
 
-    def __init__(self) -> None:
+    def __init__(self, summarise: Summarise = summary_lines) -> None:
+        self._summarise = summarise
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._live = Live(
             console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -117,7 +118,7 @@ class TerminalOutput:
         is_talk = ending.is_failure or ending.kind == "left"
         stream = sys.stderr if is_talk else sys.stdout
         console = self._console if is_talk else Console(highlight=False, markup=False, emoji=False)
-        for text in summary_lines(state, run, ending, again=again):
+        for text in self._summarise(state, run, ending, again=again):
             for row in summary_rows(text, console.width):
                 console.print(_coloured(streams.fitted(row, stream)), soft_wrap=True)
 
