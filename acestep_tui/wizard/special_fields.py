@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from acestep_tui import format as fmt
 from acestep_tui.widgets.field_lines import RUN_WIDTH, Frame
 from acestep_tui.widgets.fields import Kind
-from acestep_tui.widgets.paint import Part
+from acestep_tui.widgets.paint import MUTED, Part, text
 from acestep_tui.widgets.path_field import PathField
 from acestep_tui.wizard import forms
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.setting_field import SettingField, kind_of
+from engine.contract.errors import ModelError
 from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.fields_base import Setting
+from engine.contract.lora_header import find_lora, read_lora_header
 
 _PASSES = re.compile(r"(.+?)\s*(?:pass|passes|epoch|epochs|times|×|x)", re.IGNORECASE)
 _TIMES = re.compile(r"(\d+)\s*[x×*]\s*(\d+)", re.IGNORECASE)
@@ -36,6 +39,48 @@ class SettingPathField(PathField, SettingField):
     def reason(self) -> Part:
         """What tab could make of it, else the usual words."""
         return self.candidates() or super().reason()
+
+
+class LoraField(SettingPathField):
+    """The LoRA to start from; its header is read as soon as it is named, so that a wrong file shows here."""
+
+    endings = (".safetensors",)
+
+    @property
+    def rank(self) -> int | None:
+        """The rank of the LoRA that is chosen; None = there is none, or it cannot be read now."""
+        wanted = self.value
+        if not wanted:
+            return None
+        if self._read is None or self._read[0] != wanted:
+            try:
+                found: int | None = read_lora_header(find_lora(wanted, cwd=Path.cwd())).rank
+            except ModelError:
+                found = None
+            self._read = (wanted, found)
+        return self._read[1]
+
+    _read: tuple[str, int | None] | None = None
+
+    def take(self, typed: str) -> str:
+        """A LoRA that is here, or nothing."""
+        wanted = typed.strip()
+        if wanted:
+            try:
+                path = find_lora(wanted, cwd=Path.cwd())
+            except ModelError:
+                return "no LoRA file, folder or fetched repository has this name"
+            try:
+                read_lora_header(path)
+            except ModelError:
+                return f"{path.name} is no LoRA"
+        return super().take(typed)
+
+    def reason(self) -> Part:
+        """What the file is."""
+        if not self.is_open or self.rank is None or self.candidates():
+            return super().reason()
+        return text(f"Its rank counts: {self.rank}.", MUTED)
 
 
 class StepsField(SettingField):

@@ -110,7 +110,7 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Decode in parts",
-        "Turn test clips into sound in overlapping parts that fade into each other: less memory, a slightly other sound.",
+        "Turn test clips into sound in parts that fade into each other: less memory, a slightly other sound.",
     ),
     Setting(
         "vae_enable_slicing",

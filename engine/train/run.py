@@ -43,6 +43,7 @@ from engine.train.finish import finish_full, finish_lora
 from engine.train.inbox import Inbox
 from engine.train.init_lora import begin_at, find_start
 from engine.train.low_disk import LowDisk
+from engine.train.memory_advice import memory_advice
 from engine.train.occasions import num_steps
 from engine.train.on_demand import making_of
 from engine.train.phases import Phases
@@ -100,7 +101,8 @@ def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inb
         family = AceStepV1(find_model(config, warn=reporter.warn))
         start = find_start(config, family, checkpoint_folder, warn=reporter.warn)
         run = Run(run_dir, config, family, device, emitter, inbox, phases, reporter, assume_yes, start)
-        trainer = run_phases(run, checkpoint_folder)
+        with memory_advice(config, run_dir):
+            trainer = run_phases(run, checkpoint_folder)
     finally:
         heartbeat.stop()
     state = trainer.state
@@ -139,7 +141,10 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
         trainer, built = load(run, backends, songs, caches, checkpoint_folder)
         span.summary = say_loaded(run, built)
     with run.phases.span("train", total=trainer.max_steps) as span:
-        trainer.train()
+        try:
+            trainer.train()
+        finally:
+            trainer.program.close()
         span.done = trainer.state.step
         span.summary = f"{trainer.state.step:,} of {trainer.max_steps:,} steps"
     with run.phases.span("finish") as span, trainer.state.as_judged():

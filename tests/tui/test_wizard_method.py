@@ -1,4 +1,4 @@
-"""Page 4: a goal sets its values, yours stay; what comes later is there and cannot be set."""
+"""Page 4: a goal sets its values, yours stay."""
 
 from __future__ import annotations
 
@@ -53,19 +53,16 @@ async def test_a_new_draft_begins_at_the_goal_and_has_a_voices_values(tmp_path):
         assert screen.draft.value("lora_rank") == 64
 
 
-async def test_what_comes_later_is_there_and_cannot_be_set(tmp_path):
+async def test_all_five_fields_can_be_reached_and_set(tmp_path):
     app = wizard_app(tmp_path, night_ferry("method"))
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await ready(pilot, app)
-        assert "comes with a later version" in "\n".join(screen_text(app))
+        await ready(pilot, app)
+        assert "comes with a later version" not in "\n".join(screen_text(app))
         labels = []
         for _ in range(6):
             labels.append(getattr(app.focused, "label", "goals"))
             await pilot.press("tab")
-        assert "Lyric reader" not in labels and "Start from" not in labels
-        await pilot.click(offset=(25, 15))
-        await pilot.press("enter", "space", "up")
-        assert screen.draft.origin("lyrics_embedder_train") == "default"
+        assert {"Train", "Rank", "Where it learns", "Lyric reader", "Start from"} <= set(labels)
 
 
 async def test_the_whole_model_has_no_rank(tmp_path):
@@ -91,3 +88,27 @@ async def test_a_rank_of_yours_says_its_cost_and_a_very_high_one_that_it_is(tmp_
         assert "64 is recommended. The file takes 62 MB." in "\n".join(screen_text(app))
         await pilot.press("3", "0", "0")
         assert "▲ 300 is very high; 8 to 128 is usual" in "\n".join(screen_text(app))
+
+
+async def test_musical_features_are_fetched_after_a_clear_yes_alone(tmp_path):
+    app = wizard_app(tmp_path, night_ferry("method"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        draft, field = screen.draft, screen.query_one("#field-ssl_models", SettingField)
+        assert "if they are here" in row_with(app, "Musical features")
+        assert "not here: 1.5 GB, non-commercial" in "\n".join(screen_text(app))
+        field.focus()
+        for answer, choice in (("escape", "auto"), ("enter", "auto"), ("y", "fetch")):
+            await pilot.press("right")
+            await until(pilot, lambda: "CC-BY-NC-SA 4.0" in "\n".join(screen_text(app)))
+            said = "\n".join(screen_text(app))
+            assert "MERT     CC-BY-NC 4.0" in said and "non-commercial use only" in said and "14 MB of disk" in said
+            await pilot.press(answer)
+            await until(pilot, lambda: app.screen is screen)
+            assert field.current() == choice and draft.value("ssl_accept_non_commercial") is (choice == "fetch")
+        await until(pilot, lambda: "● yours" in row_with(app, "Musical features"))
+        await pilot.press("right")
+        assert field.current() == "off" and draft.value("ssl_models") == "off"
+        assert draft.value("ssl_accept_non_commercial") is False
+        await pilot.press("backspace")
+        assert field.current() == "auto" and not field.is_yours()

@@ -11,9 +11,11 @@ from textual.widget import Widget
 from acestep_tui import format as fmt
 from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, Part, columns, join, text
 from acestep_tui.widgets.radio import Radio
+from acestep_tui.wizard.features_field import FeaturesField
 from acestep_tui.wizard.fields import main_fields
 from acestep_tui.wizard.goals import GOALS, GOALS_BY_ID, adapter_bytes, goal_values
 from acestep_tui.wizard.setting_field import SettingField
+from acestep_tui.wizard.special_fields import LoraField
 from acestep_tui.wizard.steps.base import Fact, Section, Step
 from engine.contract.fields_base import WizardStep
 from engine.planning.recommend import full_training_card
@@ -21,10 +23,7 @@ from engine.planning.sizes import published_sizes
 
 _REASONS = "the reason is under each"
 _NAME_WIDTH = 23
-_LATER_REASONS = {
-    "init_lora": "Going on from a LoRA file comes with a later version.",
-}
-_OF_A_LORA = ("lora_rank", "acestep_lora_target")
+_OF_A_LORA = ("lora_rank", "acestep_lora_target", "init_lora")
 
 
 class MethodStep(Step):
@@ -36,10 +35,11 @@ class MethodStep(Step):
         """Goals, then the values of the chosen one."""
         yield Radio(self._goal_row, [goal.id for goal in GOALS], id="goals")
         yield Section("Values", id="values")
-        for setting in main_fields("method", with_coming=True):
-            field = SettingField(setting.key, self.draft, reason=self._reasons().get(setting.key))
-            field.close(_LATER_REASONS.get(setting.key, ""))
-            yield field
+        for setting in main_fields("method"):
+            made = LoraField if setting.key == "init_lora" else SettingField
+            yield made(setting.key, self.draft, reason=self._reasons().get(setting.key))
+
+        yield FeaturesField(self.draft, self.facts)
 
     def on_mount(self) -> None:
         """The goal that is chosen."""
@@ -74,9 +74,14 @@ class MethodStep(Step):
     def facts_changed(self, fact: Fact) -> None:
         """Another goal, another value."""
         is_full = self.draft.value("model_type") == "full"
+        rank = self.query_one(LoraField).rank
         for field in self.query(SettingField):
-            if field.setting.key in _OF_A_LORA:
-                field.close("Only a LoRA has this; the whole model learns everywhere." if is_full else "")
+            if is_full and field.setting.key in _OF_A_LORA:
+                field.close("Only a LoRA has this; the whole model learns everywhere.")
+            elif rank is not None and field.setting.key == "lora_rank":
+                field.close(f"The LoRA that it starts from has rank {rank}, which is kept.")
+            elif field.setting.key in _OF_A_LORA:
+                field.close("")
         super().facts_changed(fact)
         if self.is_mounted:
             self._show_goal()
