@@ -21,6 +21,9 @@ from engine.batches.bucket import Entry
 from engine.contract.backends import Window
 from engine.contract.errors import ConfigError
 
+# Turns of a song in a round, on average: where the copies of songs have no common divisor.
+_MAX_TURNS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -173,15 +176,31 @@ def _uneven_span(slots: Sequence[int], group_size: int, generator: random.Random
     """The same where some songs stand in a round several times: they lie spread over it, and apart within a group."""
     visits: list[int] = []
     copies = Counter(slots)
+    # Only songs with many copies can run out of groups to be in, so only these are looked after.
+    frequent = [song for song, _ in copies.most_common(2 * group_size)]
     while not visits or len(visits) % group_size:
         begin = {song: generator.random() for song in copies}
         places = [((turn + begin[song]) / count, song) for song, count in copies.items() for turn in range(count)]
-        waiting = [song for _, song in sorted(places)]
+        # The next one is the last of the list: taking from its end costs nothing.
+        waiting = [song for _, song in sorted(places, reverse=True)]
+        left = Counter(waiting)
         while waiting:
-            held = set(visits[len(visits) - len(visits) % group_size :])
-            free = next((place for place, song in enumerate(waiting) if song not in held), 0)
-            visits.append(waiting.pop(free))
+            held = visits[len(visits) - len(visits) % group_size :]
+            song = waiting.pop(_next_place(waiting, left, held, frequent, group_size))
+            left[song] -= 1
+            visits.append(song)
     return visits
+
+
+def _next_place(
+    waiting: Sequence[int], left: Counter[int], held: Sequence[int], frequent: Sequence[int], group_size: int
+) -> int:
+    """Where the next song waits that the group does not hold yet; one that every group to come needs goes first."""
+    groups_left = -(-(len(waiting) + len(held)) // group_size)
+    needed = [song for song in frequent if left[song] >= groups_left and song not in held]
+    backwards = range(len(waiting) - 1, -1, -1)
+    wanted = (place for place in backwards if (waiting[place] in needed if needed else waiting[place] not in held))
+    return next(wanted, len(waiting) - 1)
 
 
 def make_mix(
@@ -223,8 +242,7 @@ def _buckets(pool: Pool, visits: Fraction, accumulation: int, *, allow_oversubsc
         if not enough and (pool.repeats or not allow_oversubscription):
             raise _too_small(pool, label, len(entries), accumulation)
         share = visits * sum(copies) * (pool.repeats + 1) / pool.num_visits
-        # Where every song stands 2000 times, a round has each once.
-        common = math.gcd(*copies)
+        turns = _turns(copies)
         buckets.append(
             Bucket(
                 backend_id=pool.backend_id,
@@ -234,10 +252,23 @@ def _buckets(pool: Pool, visits: Fraction, accumulation: int, *, allow_oversubsc
                 group_size=group_size,
                 groups_per_epoch=share / group_size,
                 name=f"{pool.backend_id}/{label}",
-                slots=tuple(index for index, count in enumerate(copies) for _ in range(count // common)),
+                slots=tuple(index for index, count in enumerate(turns) for _ in range(count)),
             )
         )
     return buckets
+
+
+def _turns(copies: Sequence[int]) -> list[int]:
+    """How often each song is in a round: as its copies are to each other, so 2000 each are one each.
+
+    Rounds stay short: what differs by less than a few per cent is taken for equal where there would be too many turns.
+    """
+    common = math.gcd(*copies)
+    turns = [count // common for count in copies]
+    most = _MAX_TURNS * len(copies)
+    if sum(turns) <= most:
+        return turns
+    return [max(1, round(count * most / sum(turns))) for count in turns]
 
 
 def _too_small(pool: Pool, label: str, num_songs: int, accumulation: int) -> ConfigError:
