@@ -143,8 +143,7 @@ def _preparing(state: RunState, width: int) -> list[Content]:
         if pace is not None:
             value: Part = join((f"{pace:,.0f}", BOLD), (" × real time", MUTED))
         elif part == "features" and not num:
-            # They are not computed in this version, only read where they are there.
-            value = ("if already there", MUTED)
+            value = ("none", MUTED)
         else:
             value = join((f"{num}", BOLD), (" ready", MUTED)) if num else (fmt.UNKNOWN, MUTED)
         rows.append(figure((name, ""), value, width))

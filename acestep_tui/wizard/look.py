@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.contract.feature_models import FEATURE_MODELS
+
 if TYPE_CHECKING:
     from acestep_tui.wizard.schedule_advice import Example
     from engine.hardware.machine import Device, Machine
@@ -52,6 +54,8 @@ class WizardFacts:
         data: The songs as they will be trained, for the plan.
         example: What the test song may be made of (`schedule_advice.example_of`), with `songs`.
         plan: What the draft will take.
+        features_missing_bytes: What of the models for musical features is not on this computer.
+        has_agreed: Their licences were accepted at another time.
     """
 
     machine: Machine | None = None
@@ -65,6 +69,8 @@ class WizardFacts:
     data: DataFacts | None = None
     example: Example | None = None
     plan: PlanView | None = None
+    features_missing_bytes: int = sum(model.download_bytes for model in FEATURE_MODELS)
+    has_agreed: bool = False
 
     @property
     def download_bytes(self) -> int | None:

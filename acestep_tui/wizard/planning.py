@@ -6,11 +6,14 @@ import dataclasses
 import math
 
 from acestep_tui.wizard.draft import Draft
+from acestep_tui.wizard.features_field import with_features
 from acestep_tui.wizard.goals import goal_values
 from acestep_tui.wizard.look import WizardFacts
 from acestep_tui.wizard.preset import planned_config
 from acestep_tui.wizard.schedule_advice import schedule_advice
+from engine.contract.feature_models import CONSENT_KEY
 from engine.planning.advice import Advice
+from engine.planning.facts import DataFacts
 from engine.planning.plan_view import PlanView, plan_for
 from engine.planning.recommend import recommend
 from engine.planning.sizes import published_sizes
@@ -24,6 +27,8 @@ def advise(draft: Draft, facts: WizardFacts) -> None:
     """Put what is proposed into the draft's layers: for the goal, the device, the songs; yours stays over it."""
     if draft.origin("goal") in ("default", "recommended"):
         draft.recommend({"goal": Advice(DEFAULT_GOAL, "")})
+    if facts.has_agreed:
+        draft.recommend({CONSENT_KEY: Advice(True, "You accepted both licences before.")})
     draft.layers["goal"] = goal_values(draft.value("goal"), sizes=facts.sizes)
     if facts.machine is not None:
         facts.device = facts.machine.device(draft.device)
@@ -64,9 +69,23 @@ def planned(draft: Draft, facts: WizardFacts) -> PlanView | None:
         machine=facts.machine,
         device=facts.device,
         sizes=facts.sizes or published_sizes(),
-        data=facts.data,
-        download_bytes=facts.download_bytes,
+        data=_planned_data(draft, facts),
+        download_bytes=_download_bytes(draft, facts),
     )
+
+
+def _planned_data(draft: Draft, facts: WizardFacts) -> DataFacts | None:
+    """The songs, with the seconds whose musical features will be made."""
+    if facts.data is None or not with_features(draft, facts):
+        return facts.data
+    return dataclasses.replace(facts.data, has_features=True, feature_s=sum(facts.data.clip_s))
+
+
+def _download_bytes(draft: Draft, facts: WizardFacts) -> int | None:
+    """The model's, and those of the models for musical features where they are to be fetched."""
+    if facts.download_bytes is None or not with_features(draft, facts):
+        return facts.download_bytes
+    return facts.download_bytes + facts.features_missing_bytes
 
 
 def num_clips(facts: WizardFacts) -> int:

@@ -13,10 +13,12 @@ from acestep_tui.paths import shown
 from acestep_tui.widgets.paint import ERROR, MUTED, WARNING, Part, join, text, wrap
 from acestep_tui.wizard import forms
 from acestep_tui.wizard.draft import Draft
+from acestep_tui.wizard.features_field import with_features
 from acestep_tui.wizard.fields import STEP_IDS, label
 from acestep_tui.wizard.look import WizardFacts
 from acestep_tui.wizard.planning import clips_per_step
 from acestep_tui.wizard.setting_field import DraftValues
+from engine.contract.feature_models import LICENCE_SENTENCE
 from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.fields_base import WizardStep
 from engine.contract.model_files import DEMO_MODEL, RELEASED_MODEL
@@ -168,6 +170,8 @@ def _warnings(draft: Draft, facts: WizardFacts) -> Sequence[Part]:
         said += [f"{name} is left out: {reason}." for name, reason in songs.unusable]
     if facts.is_downloading:
         said.append("The model is still on its way; Start waits for it.")
+    if with_features(draft, facts):
+        said.append(f"{LICENCE_SENTENCE}: the LoRA learns from what they hear.")
     if facts.plan is not None and facts.plan.verdict == "tight":
         said.append("It just fits: close what else uses this card and this disk.")
     if (

@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from acestep_tui.consent import agree
 from acestep_tui.paths import absolute
 from acestep_tui.runs import launch
 from acestep_tui.runs.start import StartedRun, start_run
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.preset import check_draft, environment, save_preset
 from engine.contract.errors import ConfigError
+from engine.contract.feature_models import CONSENT_KEY
 from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.paths import expanded
 from engine.contract.run_dir import RunDir
@@ -51,6 +53,8 @@ def start_draft(
     variables = [f"{name}={value}" for name, value in environment(draft).items()]
     command = [*prefix, *(["env", *variables] if variables else []), *worker_command]
     try:
+        if draft.value(CONSENT_KEY):
+            agree()
         if preset is None:
             launch.make_writable(run.path)
             save_preset(draft, source)

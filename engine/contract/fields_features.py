@@ -28,6 +28,7 @@ FEATURE_SETTINGS: tuple[Setting, ...] = (
         "Use MERT and mHuBERT for musical features if they are here (auto), never (off), or stop without them "
         "(required).",
         choices=("auto", "off", "required"),
+        main_order=-1,
         value_words=(("auto", "if they are here"), ("off", "never"), ("required", "always, or stop")),
     ),
     Setting(
@@ -36,8 +37,8 @@ FEATURE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Accept their licences",
-        f"{LICENCE_SENTENCE}. Yes accepts that, and fetches what is missing of them (1.6 GB) when training starts.",
-        short="Non-commercial licences",
+        f"{LICENCE_SENTENCE}. Yes accepts that, and fetches what is missing of them (1.5 GB) when training starts.",
+        main_order=-1,
         value_words=(("true", "accepted"), ("false", "not accepted")),
     ),
     Setting(

@@ -13,17 +13,16 @@ __all__ = ["mockup_numbers", "quiet_pages"]
 
 _ESTIMATES = "the measured step comes with issue 5; until then the pane says that the first steps replace estimates"
 _SIZES = "the size of the file and the smallest card for full training are computed, not the mock-up's 125 MB and 60 GB"
-_LATER = "training the lyric reader comes with a later version, which the row says instead of offering it"
-_START_FROM = "going on from a LoRA file comes with a later version, which the row says instead of offering it"
+_START_FROM = "a path has the whole row: its sign stands at the right end, as it does for every path"
+_FEATURES = "musical features are a choice of their own, with what they cost and their licence"
 _AXIS = "the label 1,000 stands centred under its step, one cell further right than the mock-up's"
 
 EXPLAINED: dict[str, dict[int, str]] = {
     "wizard-1-hardware-80x24": {},
     "wizard-1-hardware-120x40": {31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES},
-    "wizard-4-method-80x24": {11: _SIZES, 16: _LATER, 17: _LATER, 18: _START_FROM, 19: _START_FROM},
+    "wizard-4-method-80x24": {11: _SIZES, 18: _START_FROM, 20: _FEATURES, 21: _FEATURES},
     "wizard-4-method-120x40": {
-        16: _SIZES, 24: _LATER, 25: _LATER, 27: _START_FROM, 28: _START_FROM, 31: _ESTIMATES, 32: _ESTIMATES,
-        33: _ESTIMATES,
+        16: _SIZES, 27: _START_FROM, 30: _FEATURES, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES,
     },
     "wizard-5-schedule-80x24": {12: _AXIS},
     "wizard-5-schedule-120x40": {20: _AXIS, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES},

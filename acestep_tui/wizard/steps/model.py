@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from acestep_tui.commands import Command
+from acestep_tui.consent import has_agreed
 from acestep_tui.paths import shown
 from acestep_tui.widgets.fields import Field
 from acestep_tui.widgets.frame import WIDE_COLUMNS
@@ -23,8 +24,10 @@ from acestep_tui.wizard.model_page import ModelFacts, download_words, heading
 from acestep_tui.wizard.steps.base import Fact, Section, Step
 from acestep_tui.wizard.steps.model_parts import MODEL_KEY, DownloadRow, KeepField, ModelField, Parts, Words
 from engine.contract.errors import ModelError, UserError
+from engine.contract.feature_models import FEATURE_MODELS
 from engine.contract.fields_base import WizardStep
 from engine.contract.paths import expanded
+from engine.hardware.feature_models import feature_model_status
 from engine.hardware.models import ModelStatus, hub_cache, model_status
 from engine.planning.sizes import ModelSizes, demo_sizes, read_sizes
 
@@ -53,6 +56,8 @@ class ModelStep(Step):
         seen: Seen
         sizes: ModelSizes | None
         usual_folder: Path
+        features_missing_bytes: int
+        has_agreed: bool
 
     @dataclass
     class Watched(Message):
@@ -104,7 +109,19 @@ class ModelStep(Step):
         task = self._fetch if self._fetch is not None and self._fetch.order == order else None
         task = task or DownloadTask(order, command=self.fetch_command)
         self.post_message(
-            self.Looked(order, task, status, _seen(task), _sizes(status), _usual_folder()),
+            self.Looked(
+                order,
+                task,
+                status,
+                _seen(task),
+                _sizes(status),
+                _usual_folder(),
+                sum(
+                    feature_model_status(model, cache_dir=order.cache_dir).missing_bytes or 0
+                    for model in FEATURE_MODELS
+                ),
+                has_agreed(),
+            ),
         )
 
     def on_model_step_looked(self, message: Looked) -> None:
@@ -115,6 +132,8 @@ class ModelStep(Step):
             return
         self._fetch, self._status = message.task, message.status
         self.facts.sizes = message.sizes
+        self.facts.features_missing_bytes = message.features_missing_bytes
+        self.facts.has_agreed = message.has_agreed
         self._take(message.seen)
 
     def _watch(self) -> None:

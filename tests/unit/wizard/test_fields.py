@@ -22,7 +22,8 @@ def keys_of(step, settings=SETTINGS):
 def test_every_setting_that_works_stands_on_exactly_one_page():
     places = Counter(key for step in STEP_IDS for keys in keys_of(step) for key in keys)
     own_way = {setting.key for setting in OFFERED if setting.main_order < 0}
-    assert own_way == {"goal", "exclude_files", "instrumental_files", "data_backend_config"}
+    features = {"ssl_models", "ssl_accept_non_commercial"}
+    assert own_way == {"goal", "exclude_files", "instrumental_files", "data_backend_config"} | features
     assert places == Counter(setting.key for setting in OFFERED if setting.key not in own_way)
 
 
