@@ -73,3 +73,11 @@ def test_ssl_models_off_takes_the_weight_away(resolved):
 
 def test_reports_that_are_not_there_never_stop_a_run(resolved):
     assert resolved({"report_to": "wandb,swanlab"}).config.report_to == "none"
+
+
+def test_models_that_are_named_and_not_wanted_have_no_effect(resolved):
+    written = {"ace_step_ssl_loss_weight": 0, "ssl_models": "required", "ssl_mert_path": "/models/mert"}
+    said = [notice.message for notice in resolved(written).notices if notice.code == "no_effect"]
+    assert len(said) == 2 and "musical features are switched off" in said[0]
+    wanted = resolved({**written, "ace_step_ssl_loss_weight": 0.1})
+    assert not [notice for notice in wanted.notices if notice.code == "no_effect"]

@@ -186,3 +186,40 @@ def test_other_weights_have_another_fingerprint(written, mert):
     write_tiny_feature_model(mert, MERT, seed=1)
     assert feature_fingerprint(mert) != feature_fingerprint(written["mert"])
     assert safetensors_form(written["mhubert"] / SAFETENSORS_WEIGHTS, MHUBERT, converted=mert).parent != mert
+
+
+PUBLISHED = {
+    "mert": {
+        "activation_dropout": 0.0, "apply_spec_augment": True, "architectures": ["MERTModel"], "attention_dropout": 0.0,
+        "attention_relax": 32.0, "classifier_proj_size": 256, "conv_bias": False, "conv_dim": [512] * 7,
+        "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2], "deepnorm": False,
+        "do_stable_layer_norm": True, "feat_extract_activation": "gelu", "feat_extract_dropout": 0.0,
+        "feat_extract_norm": "group", "feat_proj_layer_norm": True, "feature_extractor_cqt": False,
+        "feature_extractor_cqt_bins": 336, "gradient_checkpointing": False, "hidden_act": "gelu", "hidden_size": 1024,
+        "intermediate_size": 4096, "layer_norm_eps": 1e-05, "layerdrop": 0.0, "mask_channel_length": 10,
+        "mask_channel_selection": "static", "model_type": "mert_model", "num_attention_heads": 16,
+        "num_hidden_layers": 24, "sample_rate": 24000, "torch_dtype": "float32", "transformers_version": "4.27.1",
+    },
+    "mhubert": {
+        "activation_dropout": 0.1, "apply_spec_augment": True, "conv_bias": False, "conv_dim": [512] * 7,
+        "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2], "do_stable_layer_norm": False,
+        "feat_extract_norm": "group", "feat_proj_layer_norm": True, "gradient_checkpointing": False,
+        "hidden_size": 768, "intermediate_size": 3072, "layerdrop": 0.1, "mask_time_prob": 0.05,
+        "model_type": "hubert", "num_attention_heads": 12, "num_hidden_layers": 12,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", FEATURE_MODELS, ids=lambda model: model.name)
+def test_the_published_configurations_build_what_is_declared_of_them(tmp_path, model):
+    """Facts of the published files: their switches, and sizes that follow from them."""
+    from transformers import HubertModel
+
+    (tmp_path / "config.json").write_text(json.dumps(PUBLISHED[model.name]))
+    with torch.device("meta"):
+        module = HubertModel(ssl_checkpoint.read_feature_config(tmp_path, model, width=model.width))
+    num_parameters = sum(parameter.numel() for parameter in module.parameters())
+    assert num_parameters == pytest.approx(model.num_parameters, rel=0.01)
+    assert num_parameters * 4 == pytest.approx(model.download_bytes, rel=0.01)
+    assert type(module.encoder).__name__.endswith("StableLayerNorm") is (model is MERT)
+    assert int(module._get_feat_extract_output_lengths(torch.tensor([model.chunk_samples]))) == model.full_chunk_frames
