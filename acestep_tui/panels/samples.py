@@ -15,6 +15,7 @@ from acestep_tui.runs.state import RunState
 from acestep_tui.widgets.paint import ACCENT, BOLD, ERROR, MUTED, SUCCESS, WARNING, Part, bar, fit, is_ascii, join, wrap
 from acestep_tui.widgets.spark import spark
 from engine.contract.events import SampleSaved
+from engine.contract.prompt_library import asks_for_clips
 
 RAW = "$chart-raw"
 # Verdict of a clip: glyph, word, style; runs of before the words were settled have the second pair of names.
@@ -66,8 +67,8 @@ def next_step(state: RunState) -> int | None:
 
 def makes_none(state: RunState) -> bool:
     """Whether this run makes no clips by itself."""
-    config = state.config
-    return bool(config.get("validation_disable")) or ("validation_prompt" in config and not config["validation_prompt"])
+    # Of a run whose settings cannot be read nothing is known.
+    return "validation_prompt" in state.config and not asks_for_clips(state.config.get)
 
 
 def is_finished(state: RunState) -> bool:

@@ -22,6 +22,7 @@ from engine.contract.feature_models import LICENCE_SENTENCE
 from engine.contract.fields import SETTINGS_BY_KEY
 from engine.contract.fields_base import WizardStep
 from engine.contract.model_files import DEMO_MODEL, RELEASED_MODEL
+from engine.contract.prompt_library import asks_for_clips
 from engine.planning.sizes import published_sizes
 
 _MOST_NOTES = 4
@@ -132,7 +133,7 @@ def _schedule_words(draft: Draft, facts: WizardFacts) -> tuple[str, str]:
         length = fmt.plural(facts.plan.num_steps if facts.plan else draft.value("max_train_steps"), "step")
     parts = [f"{fmt.plural(clips_per_step(draft), 'song')} a step"]
     clips, saves = draft.value("validation_step_interval"), draft.value("checkpointing_steps")
-    has_clips = bool(clips and draft.value("validation_prompt") is not None and not draft.value("validation_disable"))
+    has_clips = bool(clips and asks_for_clips(draft.value))
     if has_clips and saves == clips:
         parts.append(f"test clip and save every {clips:,}")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,12 @@ class ClipText:
     name: str
     prompt: str
     lyrics: str
+
+
+def asks_for_clips(value: Callable[[str], Any]) -> bool:
+    """Whether a configuration asks for any test clip; ``value`` gives its values by key."""
+    sources = ("validation_prompt", "validation_prompt_library", "user_prompt_library")
+    return not value("validation_disable") and any(value(key) is not None for key in sources)
 
 
 def clip_texts(config: Config) -> tuple[ClipText, ...]:

@@ -21,6 +21,7 @@ from acestep_tui.wizard.setting_field import DraftValues, SettingField
 from acestep_tui.wizard.special_fields import SongsPerStepField, StepsField
 from acestep_tui.wizard.steps.base import Fact, Section, Step
 from engine.contract.fields_base import WizardStep
+from engine.contract.prompt_library import asks_for_clips
 from engine.planning.plan_view import PlanView, Total
 from engine.planning.schedule_curve import lr_points, peak_learning_rate
 
@@ -153,9 +154,11 @@ def rate_reason(draft: Draft) -> Part:
 
 def test_song_reason(draft: Draft, facts: WizardFacts) -> Part:
     """What the test song sings, how long it is; of a prompt of yours as well."""
-    if draft.value("validation_disable") or draft.value("validation_prompt") is None:
+    if not asks_for_clips(draft.value):
         return text("Without a prompt no test clips are made.", MUTED)
     length = fmt.duration(draft.value("validation_audio_duration"))
+    if draft.value("validation_prompt") is None:
+        return text(f"Only the prompts of your library: {length}, same seed.", MUTED)
     lyrics = draft.value("validation_lyrics")
     if draft.is_yours("validation_prompt") or draft.is_yours("validation_lyrics") or facts.example is None:
         sung = "Sung with your lyrics" if lyrics else "Without words"
@@ -173,7 +176,7 @@ def every_words(draft: Draft, plan: PlanView | None) -> Part:
     """``steps: a clip (45 s), a save point (0.4 GB)``."""
     parts = []
     interval, saves = draft.value("validation_step_interval"), draft.value("checkpointing_steps")
-    if interval and draft.value("validation_prompt") is not None and not draft.value("validation_disable"):
+    if interval and asks_for_clips(draft.value):
         clip_s = _each(plan.seconds, "clips") if plan is not None else None
         parts.append(f"a clip ({fmt.duration(clip_s)})" if clip_s else "a clip")
     if saves == interval and saves:

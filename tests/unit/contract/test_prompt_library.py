@@ -8,7 +8,7 @@ import pytest
 
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError
-from engine.contract.prompt_library import clip_texts
+from engine.contract.prompt_library import asks_for_clips, clip_texts
 from engine.contract.prompts import BUILT_IN_PROMPTS
 
 
@@ -154,3 +154,17 @@ def test_keys_of_pictures_are_ignored_with_a_notice(resolved):
 def test_clips_of_the_data_set_are_refused(refused):
     (line,) = refused({"validation_using_datasets": True})
     assert "not supported" in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "asks"),
+    [
+        ({}, False),
+        ({"validation_prompt": "pop"}, True),
+        ({"validation_prompt_library": "audio"}, True),
+        ({"user_prompt_library": "x.json"}, True),
+        ({"validation_prompt": "pop", "validation_disable": True}, False),
+    ],
+)
+def test_the_screens_know_whether_clips_are_made(settings, asks):
+    assert asks_for_clips(Config.from_dict(settings).get) is asks

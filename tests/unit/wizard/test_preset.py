@@ -52,7 +52,7 @@ def test_a_saved_preset_is_the_draft(album, tmp_path):
     wanted = planned_config(draft)
     different = {key for key in wanted if wanted[key] != resolved.config[key]}
     # The one names the folder, the other the list that it stands for; the run's name is in the rest.
-    assert different == {"instance_data_dir", "data_backend_config", "output_dir"}
+    assert different == {"instance_data_dir", "data_backend_config", "output_dir", "tracker_run_name"}
     assert resolved.config.data_backend_config[0]["instance_data_dir"] == str(album)
     assert resolved.config.exclude_files == ("one.wav",)
 
