@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from acestep_tui.headless import cache_command
-from acestep_tui.headless.options import Options
-from acestep_tui.runs.caches import cache_folders, known_uses, preparations_folder
+from acestep_tui.runs.caches import cache_folders
 from engine.__main__ import main as worker_main
 from engine.contract import control
 from engine.contract.backends import load_backends
@@ -93,20 +92,6 @@ def test_the_front_end_looks_where_the_worker_writes(workshop: Workshop, tmp_pat
         caches = open_caches(resolved.config, backends, AceStepV1(resolve_checkpoint(workshop.checkpoint)))
         wanted = {caches.audio.folder("a"), caches.audio.folder("b"), caches.text.path("x").parent}
         assert {folder.absolute() for folder in wanted} == set(cache_folders(resolved))
-
-
-def test_the_command_starts_it_follows_it_and_remembers_what_it_took(workshop: Workshop, tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    config = workshop.run_dir("night-ferry", cache_dir=str(tmp_path / "own"), output_dir=str(tmp_path / "night-ferry"))
-    assert cache_command.cache(["build", str(config.config_json)]) == 0
-    out = capfd.readouterr().out
-    assert "✓ everything is prepared, in" in out and "phase_ended phase=cache" in out
-    [known] = known_uses()
-    assert known.name == "night-ferry (cache build)" and known.run.path.parent == preparations_folder()
-    assert len(known.use.data_sets[0].names) >= 6
-    assert cache_command.status(cache_folders(), Options()) == 0
-    assert "night-ferry (cache build)" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["build", "nothing.json"], ["build"]])
