@@ -97,7 +97,8 @@ def build_cache(
     num_features = len(clips) if features is not None else 0
     missing_captions = text.missing(captions)
     # A preparation killed in the middle of a write left a file aside, next to where its entry is missing.
-    for folder in {audio.path(clip).parent for clip in missing_clips} | (text.folders if missing_captions else set()):
+    sound_folders = {audio.path(clip).parent for clip in (*missing_clips, *featureless)}
+    for folder in sound_folders | (text.folders if missing_captions else set()):
         remove_left_behind(folder)
     progress = SongProgress(
         done=len(clips) - len(missing_clips) + num_captions - len(missing_captions) + num_features - len(featureless),
