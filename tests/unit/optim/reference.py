@@ -52,7 +52,7 @@ def lion(weights: Weights, gradients: Iterator[Weights], h: dict[str, Any]) -> I
 
 
 def adafactor(weights: Weights, gradients: Iterator[Weights], h: dict[str, Any]) -> Iterator[Weights]:
-    """Shazeer and Stern 2018, arXiv 1804.04235, algorithms 4 and 5, with relative steps."""
+    """Shazeer and Stern 2018, arXiv 1804.04235, algorithms 4 and 5, with relative steps; torch's floors."""
     rows: dict[int, Any] = {}
     for t, grads in enumerate(gradients, start=1):
         share = t ** h["beta2_decay"]  # of the new squares
@@ -62,11 +62,11 @@ def adafactor(weights: Weights, gradients: Iterator[Weights], h: dict[str, Any])
                 if i in rows:
                     row, column = (old + share * (new - old) for old, new in zip(rows[i], (row, column), strict=True))
                 rows[i] = (row, column)
-                squares = torch.outer(row, column) / row.mean()
+                squares = torch.outer(row, column) / max(float(row.mean()), h["eps1"])
             else:
                 squares = g * g if i not in rows else rows[i] + share * (g * g - rows[i])
                 rows[i] = squares
-            update = g / squares.sqrt()
+            update = g / squares.sqrt().clamp(min=h["eps1"])
             update = update / max(1.0, float(update.square().mean().sqrt()) / h["d"])
             size = max(h["eps2"], float(weights[i].square().mean().sqrt())) * min(h["lr"], 1 / math.sqrt(t))
             weights[i] = weights[i] * (1 - h["lr"] * h["weight_decay"]) - size * update
