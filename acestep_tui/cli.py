@@ -274,7 +274,7 @@ COMMANDS: tuple[Command, ...] = (
 
 
 def _unknown_command(word: str) -> ConfigError:
-    if os.path.exists(word) or word.startswith("env="):  # noqa: PTH110 - pathlib costs more than this whole file
+    if os.path.exists(word) or word.startswith(("env=", "example=")):  # noqa: PTH110 - pathlib costs more than this whole file
         return ConfigError(f"{word} is not a command", hint=f"To train with it: acestep-tui --run {word}")
     return ConfigError(f"Unknown command: {word}", hint=_nearest(word, [entry.word for entry in COMMANDS]))
 

@@ -162,9 +162,9 @@ def _lines(migration: Migration, written: Sequence[Written]) -> Iterable[str]:
         yield "Without an equivalent"
         yield from (line for entry in migration.unused for line in filled(f"✗ {entry.theirs}: {entry.note}.", 2))
     yield ""
-    for entry in written:
-        kept = f"; the old one is {entry.backup}" if entry.backup else ""
-        yield f"✓ {entry.path}{kept}"
+    for file in written:
+        kept = f"; the old one is {file.backup}" if file.backup else ""
+        yield f"✓ {file.path}{kept}"
     yield ""
     yield f"  acestep-tui train env={migration.name}"
 

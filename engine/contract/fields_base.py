@@ -27,7 +27,7 @@ class Setting:
     number accepts besides (``auto``). ``value_aliases`` and ``refused_values`` map a written text to the value meant
     or to the reason why not; ``later_values`` are choices known but not built yet. ``fallback`` is used with a notice
     instead of an invalid value, where the format says so; ``null_value`` is what a written null means when it is not
-    simply "not written".
+    simply "not written". A text with ``joins_lists`` may be written as a list of texts too.
 
     The rest is for the set-up screens: ``step`` is the page it stands on (empty: its section's), ``main_order`` its
     place among the at most five fields of that page (0: under "More settings"), ``short`` its label there, ``suits`` a
@@ -54,6 +54,7 @@ class Setting:
     later_values: tuple[str, ...] = ()
     nullable: bool = False
     empty_ok: bool = False
+    joins_lists: bool = False
     fallback: Value = None
     null_value: Value = None
     status: Status = "works"

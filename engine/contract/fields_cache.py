@@ -13,8 +13,8 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Keep no prepared songs",
-        "Prepare each song anew at every visit and write nothing: no disk is needed, each step takes longer. Songs that "
-        "are prepared already are still used.",
+        "Prepare each song anew at every visit and write nothing: no disk is needed, each step takes longer. Songs "
+        "that are prepared already are still used.",
     ),
     Setting(
         "vae_cache_ondemand",
@@ -148,6 +148,7 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         "Skip the search",
         "Parts of the search for files to skip.",
         nullable=True,
+        joins_lists=True,
         status="ignored",
         status_note="the search takes seconds and is always done",
     ),

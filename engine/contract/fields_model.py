@@ -184,7 +184,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "choice",
         "no_change",
         _SECTION,
-        "Stored precision of the text encoder",
+        "Precision of the text encoder",
         "Store the text encoder, which reads the captions once, with fewer digits so that it needs less memory.",
         choices=_PRECISIONS,
         value_aliases=_OTHER_NAMES,

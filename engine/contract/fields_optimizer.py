@@ -255,12 +255,11 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "flow_cubic_schedule_weights",
-        "str",
-        None,
+        "bool",
+        False,
         _FLOW,
         "Cubic weights",
         "Another distribution of moments.",
-        nullable=True,
         status="refused",
     ),
     Setting(

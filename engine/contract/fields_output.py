@@ -109,6 +109,7 @@ OUTPUT_SETTINGS: tuple[Setting, ...] = (
         "Report to",
         "Who gets the numbers as well: tensorboard, local (a page and a table in the run folder), all or none; several "
         "separated by commas. An unknown one never stops a run.",
+        joins_lists=True,
     ),
     Setting(
         "tracker_project_name",

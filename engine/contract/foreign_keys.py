@@ -59,8 +59,8 @@ FOREIGN_KEYS: tuple[ForeignKeys, ...] = (
     ForeignKeys(
         "ignored: SimpleTuner's own, with nothing like it here",
         _words(
-            "debug_dataset_loader disable_bucket_pruning fully_unload_text_encoder fuse_optimizer "
-            "fuse_qkv_projections ignore_missing_files init_lokr_norm lycoris_config model_card_ "
+            "debug_dataset_loader disable_assistant_lora disable_bucket_pruning fully_unload_text_encoder "
+            "fuse_optimizer fuse_qkv_projections ignore_missing_files init_lokr_norm lycoris_config model_card_ "
             "optimizer_cpu_offload_method optimizer_offload_gradients optimizer_release_gradients "
             "parquet_caption_column parquet_filename_column pretrained_transformer_subfolder print_filenames "
             "print_sampler_statistics "

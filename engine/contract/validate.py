@@ -272,7 +272,7 @@ def _annotation(setting: Setting) -> Any:
     if setting.type == "choice":
         return Literal[setting.choices]
     if setting.type in ("str", "path"):
-        return Annotated[str, BeforeValidator(_text_of_number)]
+        return Annotated[str, BeforeValidator(_text_of_list if setting.joins_lists else _text_of_number)]
     if setting.type == "object":
         return dict[str, Any]
     return Annotated[Any, BeforeValidator(_texts if setting.type == "list" else _path_or_list)]
@@ -300,6 +300,11 @@ def _no_bool(value: Any) -> Any:
 
 def _text_of_number(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _text_of_list(value: Any) -> Any:
+    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return ",".join(value) if is_list else _text_of_number(value)
 
 
 def _texts(value: Any) -> tuple[str, ...]:
