@@ -1,4 +1,4 @@
-"""The real worker: a run that starts from a LoRA, its clips, reports, programs and disk, and a memory that runs out."""
+"""The real worker: a run that starts from a LoRA, its clips, reports, programs and disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from engine.contract.lora_header import read_lora_header
-from engine.contract.run_dir import ADAPTER_FILE, RunDir
+from engine.contract.run_dir import ADAPTER_FILE
 from engine.export.adapter_file import write_adapter
 from engine.model.adapters import LoraSpec, adapter_state, add_lora, load_adapter_state
 from engine.model.load import load_transformer, resolve_checkpoint
@@ -101,26 +101,6 @@ def test_a_run_starts_from_a_lora_with_everything_around_it(workshop, lora, tmp_
     assert [event["code"] for event in events(run, "warning") if "init_lora" in event["code"]][
         -1
     ] == "init_lora_ignored"
-
-
-def test_memory_that_runs_out_names_both_settings_and_keeps_the_last_checkpoint(workshop, monkeypatch):
-    from engine.train import trainer
-
-    run = workshop.run_dir(checkpointing_steps=1, gradient_checkpointing=False)
-    step = trainer.train_step
-
-    def full_at_the_second(state, *rest, **options):
-        if state.step == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return step(state, *rest, **options)
-
-    monkeypatch.setattr(trainer, "train_step", full_at_the_second)
-    assert workshop.train(run) == 3
-    (ended,) = events(run, "run_ended")
-    assert (ended["outcome"], ended["exit_code"], ended["steps"]) == ("failed", 3, 1)
-    assert "train_batch_size (now 2)" in ended["hint"] and "gradient_checkpointing true (now false)" in ended["hint"]
-    assert "Step 1 is saved" in ended["hint"]
-    assert [folder.name for folder in RunDir(run.path).whole_checkpoints()] == ["checkpoint-1"]
 
 
 def test_a_disk_that_is_low_stops_the_run_before_it_is_full(workshop, monkeypatch, tmp_path):

@@ -206,3 +206,25 @@ def test_seconds_are_the_sum_of_their_parts():
 def test_an_empty_data_set_can_be_planned():
     empty = DataFacts(clip_s=(), bucket_s=(), num_captions=0)
     assert plan(data=empty)["num_steps"] == 1000
+
+
+def test_clips_are_counted_for_every_prompt():
+    clips = {"validation_prompt": "pop", "validation_step_interval": 100}
+    assert num_clips(config(**clips), 1000) == 10
+    assert num_clips(config(**clips, validation_on_startup=True), 1000) == 11
+    assert num_clips(config(**clips, validation_on_startup=True, init_lora="x"), 1000) == 12
+    library = {**clips, "validation_prompt_library": "audio"}
+    assert num_clips(config(**library), 1000) == 140
+    assert num_clips(config(**library, validation_disable_unconditional=True), 1000) == 130
+    assert num_clips(config(validation_step_interval=100, user_prompt_library="gone.json"), 1000) == 10
+
+
+def test_a_strict_limit_plans_whole_passes_alone():
+    assert plan(max_train_steps=999)["num_steps"] == 999
+    steps_a_pass = round(999 / plan(max_train_steps=999)["num_epochs"])
+    assert plan(max_train_steps=999, strict_epoch_limit=True)["num_steps"] == 999 - 999 % steps_a_pass
+
+
+def test_encoders_on_the_processor_take_nothing_of_the_card():
+    assert plan()["parts"]["encoder_bytes"] > 0
+    assert plan(offload_during_startup=True)["parts"]["encoder_bytes"] == 0
