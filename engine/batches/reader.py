@@ -197,7 +197,7 @@ class SampleReader:
         Raises:
             DataError: The cache entry is gone.
         """
-        if self._on_demand is not None and self._on_demand.policy.text_ondemand:
+        if self._on_demand is not None and self._on_demand.makes_text(caption):
             return self._on_demand.text(caption)
         try:
             return self._text.read(caption)

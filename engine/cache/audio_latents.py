@@ -78,6 +78,11 @@ class AudioLatents:
         """Where the entries of a data set stand."""
         return self._store.audio_folders.get(backend_id, self._store.audio_folder)
 
+    @property
+    def plain(self) -> AudioLatents:
+        """The entries without features: those that are read where this has none."""
+        return self if self._fallback is None else self._fallback
+
     def is_whole(self, clip: Clip) -> bool:
         """Whether a whole entry of the right length is there, by its header alone."""
         found = shapes(self.path(clip))

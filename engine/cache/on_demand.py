@@ -80,6 +80,10 @@ class OnDemand:
         """Whether a missing entry of this clip is made here; otherwise something deleted it."""
         return clip.song.backend_id in self.policy.ondemand | self.policy.cleared
 
+    def makes_text(self, caption: str) -> bool:
+        """Whether missing states of this caption are made here."""
+        return self._text.path(caption).parent in self.policy.text_ondemand
+
     def audio(self, clip: Clip) -> AudioEntry:
         """The entry of a clip: as it stands in the cache, else encoded now.
 
@@ -150,7 +154,7 @@ class OnDemand:
     def _encode_text(self, caption: str) -> Tensor:
         if self._text_encoder is None:
             self._text_encoder = self._load_text_encoder()
-        if not self.policy.text_unwritten:
+        if self._text.path(caption).parent not in self.policy.text_unwritten:
             self._text.encode(
                 [caption],
                 self._text_encoder,

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
+from engine.contract.backend_types import TextEmbeds
 from engine.contract.backends import Backends
 from engine.contract.config import Config
+from engine.contract.paths import cache_root
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +26,16 @@ class CachePolicy:
         ondemand: Data sets (by id) whose songs are encoded when they are first needed.
         unwritten: Of these, those of which nothing is written: each visit encodes anew.
         cleared: Data sets whose random cuts are drawn and encoded anew in each epoch.
-        text_ondemand: Captions are encoded when they are first needed.
-        text_unwritten: And not written.
+        text_ondemand: Folders of captions that are encoded when they are first needed.
+        text_unwritten: Of these, those in which nothing is written.
         follows_entries: A prepared song of another length than planned is used as it is (``sync``), not made anew.
     """
 
     ondemand: frozenset[str] = frozenset()
     unwritten: frozenset[str] = frozenset()
     cleared: frozenset[str] = frozenset()
-    text_ondemand: bool = False
-    text_unwritten: bool = False
+    text_ondemand: frozenset[Path] = frozenset()
+    text_unwritten: frozenset[Path] = frozenset()
     follows_entries: bool = False
 
     @property
@@ -44,25 +50,38 @@ class CachePolicy:
 
 
 def cache_policy(config: Config, backends: Backends) -> CachePolicy:
-    """The policy of a configuration and its data sets.
+    """The policy of a configuration and its data sets."""
 
-    Captions are shared by the data sets that use them, so one place of prepared captions that wants none written (or
-    none prepared) decides for all of the run.
-    """
-
-    def those(wanted: Iterable[tuple[str, bool]]) -> frozenset[str]:
-        return frozenset(identity for identity, is_wanted in wanted if is_wanted)
-
-    unwritten = those((one.id, config.vae_cache_disable or one.vae_cache_disable) for one in backends.training)
-    ondemand = those((one.id, config.vae_cache_ondemand or one.vae_cache_ondemand) for one in backends.training)
-    places = [backends.text_embeds[0], *(one.text_embeds for one in backends.training)]
-    text_unwritten = config.text_cache_disable or any(place.text_cache_disable for place in places)
-    text_ondemand = config.text_cache_ondemand or any(place.text_cache_ondemand for place in places)
+    sets = backends.training
+    unwritten = _those((one.id, config.vae_cache_disable or one.vae_cache_disable) for one in sets)
+    ondemand = _those((one.id, config.vae_cache_ondemand or one.vae_cache_ondemand) for one in sets)
+    places = text_places(config, backends)
+    text_unwritten = _those(
+        (folder, config.text_cache_disable or place.text_cache_disable) for folder, place in places.items()
+    )
+    text_ondemand = _those(
+        (folder, config.text_cache_ondemand or place.text_cache_ondemand) for folder, place in places.items()
+    )
     return CachePolicy(
         ondemand=ondemand | unwritten,
         unwritten=unwritten,
-        cleared=those((one.id, one.vae_cache_clear_each_epoch) for one in backends.training),
-        text_ondemand=bool(text_unwritten or text_ondemand),
-        text_unwritten=bool(text_unwritten),
+        cleared=_those((one.id, one.vae_cache_clear_each_epoch) for one in sets),
+        text_ondemand=text_ondemand | text_unwritten,
+        text_unwritten=text_unwritten,
         follows_entries=config.vae_cache_scan_behaviour == "sync",
     )
+
+
+def usual_text_folder(config: Config) -> Path:
+    """Where captions are kept that no data set wants elsewhere."""
+    return cache_root(config) / "text" / "ace_step"
+
+
+def text_places(config: Config, backends: Backends) -> dict[Path, TextEmbeds]:
+    """Every place of captions that a run uses, by its folder; the default one is that of test clips too."""
+    used = [*(one.text_embeds for one in backends.training), *backends.text_embeds[:1]]
+    return {place.cache_dir or usual_text_folder(config): place for place in used}
+
+
+def _those(wanted: Iterable[tuple[T, bool]]) -> frozenset[T]:
+    return frozenset(name for name, is_wanted in wanted if is_wanted)

@@ -24,6 +24,7 @@ _FEATURE_MODELS_BYTES = sum(model.num_parameters for model in FEATURE_MODELS) * 
 GB = 2**30
 _BASE_BYTES: dict[DeviceKind, int] = {"cuda": 700_000_000, "mps": 500_000_000, "cpu": 0}
 _PROCESS_BYTES = 900_000_000  # interpreter, torch, the libraries of text and audio
+_PREPARES_BESIDE = ("vae_cache_disable", "vae_cache_ondemand", "text_cache_disable", "text_cache_ondemand")
 _SLACK = 1.05  # the allocator's blocks are never full
 _AUTOCAST_COPY_BYTES = 1.2  # a weight; measured: a full fine-tune of 60 s peaks at 44.4 GiB (docs/performance.md)
 # Bytes a quantised weight takes with its share of the scales (engine.model.quantise): a float32 a row, or two bfloat16
@@ -44,12 +45,15 @@ class MemoryEstimate:
     base_bytes: int
     host_bytes: int = 0
     """What lies in main memory instead, beside a card: the average of the weights."""
+    has_encoders_beside: bool = False
+    """Songs or captions are prepared while training, so the encoders stay."""
 
     @property
     def peak_bytes(self) -> int:
-        """The larger of training and preparing; both never happen at the same time."""
+        """The larger of training and preparing, or both where one happens during the other."""
         training = self.weights_bytes + self.adapter_bytes + self.optimizer_bytes + self.activation_bytes
-        return int(max(training, self.encoder_bytes) * _SLACK) + self.base_bytes
+        both = training + self.encoder_bytes if self.has_encoders_beside else max(training, self.encoder_bytes)
+        return int(both * _SLACK) + self.base_bytes
 
 
 def stored_bytes_per_weight(config: Config) -> float:
@@ -100,6 +104,7 @@ def estimate_memory(config: Config, *, data: DataFacts, sizes: ModelSizes, kind:
         encoder_bytes=encoder_bytes,
         base_bytes=_BASE_BYTES[kind],
         host_bytes=0 if is_here else average,
+        has_encoders_beside=any(config[key] for key in _PREPARES_BESIDE),
     )
 
 

@@ -1,4 +1,4 @@
-"""Preparing without training, ``python -m engine cache TASK_DIR``: the phases of a run up to its cache, then the end."""
+"""Preparing without training: ``python -m engine cache TASK_DIR``, the phases of a run up to its cache."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from engine.cache.policy import CachePolicy, cache_policy
+from engine.cache.policy import CachePolicy, cache_policy, text_places
 from engine.contract.backends import Backends, load_backends
+from engine.contract.config import Config
 from engine.contract.errors import ConfigError
 from engine.contract.events import RunEnded
 from engine.contract.run_dir import RunDir
@@ -45,7 +46,7 @@ def build_cache_of(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox
     heartbeat.start()
     try:
         backends = load_backends(config, base_dir=Path.cwd())
-        policy = _everything_now(cache_policy(config, backends), backends)
+        policy = _everything_now(cache_policy(config, backends), config, backends)
         family = AceStepV1(find_model(config, warn=reporter.warn))
         run = Run(run_dir, config, family, device, emitter, inbox, phases, reporter, assume_yes)
         prepare(run, backends, start_step=None, policy=policy)
@@ -54,13 +55,14 @@ def build_cache_of(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox
     return RunEnded(outcome="finished", exit_code=0, seconds=round(time.monotonic() - started, 1))
 
 
-def _everything_now(policy: CachePolicy, backends: Backends) -> CachePolicy:
+def _everything_now(policy: CachePolicy, config: Config, backends: Backends) -> CachePolicy:
     """The same policy, but what is written at all is made now.
 
     Raises:
         ConfigError: Nothing is written at all.
     """
-    if policy.text_unwritten and all(backend.id in policy.unwritten for backend in backends.training):
+    keeps_text = text_places(config, backends).keys() - policy.text_unwritten
+    if not keeps_text and all(backend.id in policy.unwritten for backend in backends.training):
         raise ConfigError(
             "this configuration keeps nothing: vae_cache_disable and text_cache_disable are on",
             hint="Take them out to prepare ahead, or train with it as it is: it prepares while it trains.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from engine.batches.bucket import Entry
 from engine.batches.recut import Recut
 from engine.cache.on_demand import OnDemand
@@ -32,10 +34,18 @@ class Making:
 def making_of(run: Run, backends: Backends, caches: Caches, songs: Songs) -> Making:
     """The encoders of a run that makes entries when they are needed; they are loaded at the first that is missing."""
     policy = cache_policy(run.config, backends)
+    modes = {backend.id: backend.audio.truncation_mode for backend in backends.training}
+    idle = sorted(name for name in policy.cleared if modes[name] != "random" or name in policy.unwritten)
+    if idle:
+        run.reporter.warn(
+            "no_effect",
+            f"{', '.join(idle)}: vae_cache_clear_each_epoch has an effect only with audio.truncation_mode random on "
+            "prepared songs; what is prepared is kept",
+        )
     return Making(
         on_demand=_on_demand(run, policy, caches) if policy.needs_encoders else None,
         recut=Recut(
-            {backend.id: backend.audio.truncation_mode for backend in backends.training},
+            modes,
             per_visit=policy.unwritten,
             per_epoch=policy.cleared,
             seed=run.config.seed,
@@ -45,15 +55,18 @@ def making_of(run: Run, backends: Backends, caches: Caches, songs: Songs) -> Mak
 
 
 def _on_demand(run: Run, policy: CachePolicy, caches: Caches) -> OnDemand:
-    load_codec, load_text_encoder = encoder_loaders(run.config, run.family, run.device)
+    # As a preparation would: what it was told to keep off the device stays off it.
+    device = torch.device("cpu") if run.config.offload_during_startup else run.device
+    load_codec, load_text_encoder = encoder_loaders(run.config, run.family, device)
+    add_features = adding_features(run.config, caches, device=device)
     return OnDemand(
-        audio=caches.audio,
+        audio=caches.audio if add_features is not None else caches.audio.plain,
         text=caches.text,
         policy=policy,
         load_codec=load_codec,
         load_text_encoder=load_text_encoder,
         on_problem=run.reporter.problem,
-        add_features=adding_features(run.config, caches, device=run.device),
+        add_features=add_features,
     )
 
 

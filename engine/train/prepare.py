@@ -265,7 +265,11 @@ def fill_caches(
     later = [entry for entry in songs.entries if entry.song.backend_id in policy.ondemand]
     index = build_cache(
         [entry for entry in songs.entries if entry.song.backend_id not in policy.ondemand],
-        [] if policy.text_ondemand else all_captions(songs, extra_captions),
+        [
+            text
+            for text in all_captions(songs, extra_captions)
+            if caches.text.path(text).parent not in policy.text_ondemand
+        ],
         audio=caches.audio,
         text=caches.text,
         load_codec=load_codec,

@@ -65,7 +65,11 @@ def test_a_data_set_can_want_it_alone(workshop, own_cache, tmp_path, songs):
         json.dumps(
             [
                 {"id": "kept", "instance_data_dir": str(songs)},
-                {"id": "not-kept", "instance_data_dir": str(folder), "vae_cache_disable": True},
+                {"id": "not-kept", "instance_data_dir": str(folder), "vae_cache_disable": True, "text_embeds": "b"}
+                | {"vae_cache_clear_each_epoch": True},
+                {"id": "a", "dataset_type": "text_embeds", "cache_dir": str(tmp_path / "texts-a"), "default": True},
+                {"id": "b", "dataset_type": "text_embeds", "cache_dir": str(tmp_path / "texts-b")}
+                | {"text_cache_disable": True},
             ]
         ),
         encoding="utf-8",
@@ -73,6 +77,9 @@ def test_a_data_set_can_want_it_alone(workshop, own_cache, tmp_path, songs):
     settings = {**own_cache, "instance_data_dir": None, "data_backend_config": str(backends)}
     run_dir = train(workshop, "two-sets", **settings)
     assert len(list(find_entries(tmp_path / "own-cache" / "audio"))) == 6
+    assert len(list(find_entries(tmp_path / "texts-a"))) == 7 and not list(find_entries(tmp_path / "texts-b"))
+    [idle] = [event["message"] for event in events(run_dir, "warning") if event["code"] == "no_effect"]
+    assert idle.startswith("not-kept: vae_cache_clear_each_epoch")
     use = read_use(run_dir)
     assert use is not None and [(one.id, len(one.names) > 0) for one in use.data_sets] == [
         ("kept", True),

@@ -23,10 +23,8 @@ from engine.dataset.report import Problem
 from engine.lyrics.tokenizer import LyricTokenizer
 from tests.unit.cache.stand_ins import StandInCodec, StandInTextEncoder, caches, entries_of, song_of, write_songs
 
-ONDEMAND = CachePolicy(ondemand=frozenset({"songs"}), text_ondemand=True)
-UNWRITTEN = CachePolicy(
-    ondemand=frozenset({"songs"}), unwritten=frozenset({"songs"}), text_ondemand=True, text_unwritten=True
-)
+ONDEMAND = CachePolicy(ondemand=frozenset({"songs"}))
+UNWRITTEN = CachePolicy(ondemand=frozenset({"songs"}), unwritten=frozenset({"songs"}))
 CLEARED = CachePolicy(cleared=frozenset({"songs"}))
 
 
@@ -55,6 +53,10 @@ class Bench:
         self.entries = entries_of(self.songs, **audio)
         self.audio, self.text = caches(folder / "cache")
         self.codec, self.encoder = CountingCodec(), StandInTextEncoder()
+        texts = frozenset({self.text.folder})
+        if policy.ondemand:  # captions go with the songs here
+            unwritten = texts if policy.unwritten else frozenset()
+            policy = dataclasses.replace(policy, text_ondemand=texts, text_unwritten=unwritten)
         self.loads: list[str] = []
         self.problems: list[Problem] = []
         self.maker = OnDemand(
@@ -248,7 +250,8 @@ def test_random_cuts_vary_by_epoch_where_entries_are_made_anew_and_old_ones_go(t
     bench = Bench(tmp_path, CLEARED, seconds=[4.0], **RANDOM)
     cuts = recut(per_epoch={"songs"})
     [entry] = bench.entries
-    bench.maker.policy = dataclasses.replace(CLEARED, text_ondemand=True, text_unwritten=True)
+    texts = frozenset({bench.text.folder})
+    bench.maker.policy = dataclasses.replace(CLEARED, text_ondemand=texts, text_unwritten=texts)
     reader = bench.reader(cuts)
     starts, counts = [], []
     for epoch in range(6):

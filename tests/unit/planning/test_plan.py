@@ -228,3 +228,15 @@ def test_a_strict_limit_plans_whole_passes_alone():
 def test_encoders_on_the_processor_take_nothing_of_the_card():
     assert plan()["parts"]["encoder_bytes"] > 0
     assert plan(offload_during_startup=True)["parts"]["encoder_bytes"] == 0
+
+
+@pytest.mark.parametrize("key", ["vae_cache_disable", "vae_cache_ondemand", "text_cache_ondemand"])
+def test_encoders_that_stay_beside_training_are_counted(key):
+    data = DataFacts(clip_s=(60.0,) * 10, bucket_s=(60.0,), num_captions=10)
+    plain, beside = (
+        make_plan(Config.from_dict(values), data=data, sizes=published_sizes(), device=DeviceFacts(kind="cuda"))
+        for values in ({}, {key: True})
+    )
+    encoders = plain["parts"]["encoder_bytes"]
+    assert beside["vram_bytes"] - plain["vram_bytes"] == pytest.approx(1.05 * encoders, rel=0.01)
+    assert (beside["parts"]["cache_bytes"] < plain["parts"]["cache_bytes"] / 2) is (key == "vae_cache_disable")
