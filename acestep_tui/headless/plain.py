@@ -23,6 +23,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "plan": ("vram_bytes", "ram_bytes", "disk_bytes", "seconds", "num_steps"),
     "phase_started": ("phase", "total"),
     "phase_ended": ("phase", "done", "total", "seconds", "summary"),
+    "download_progress": ("model", "done_bytes", "total_bytes", "bytes_per_s"),
     "file_problem": ("severity", "file", "reason"),
     "cache_progress": ("done", "total", "file", "audio_s"),
     "model_loaded": ("model", "num_parameters", "num_trainable", "dtype", "device"),
@@ -38,7 +39,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 # Kinds that say "alive" or "a little further" and would bury the rest.
 SILENT = frozenset({"heartbeat", "hardware", "sample_progress"})
-_THINNED = frozenset({"scan_progress", "cache_progress"})
+_THINNED = frozenset({"scan_progress", "cache_progress", "download_progress"})
 
 # Free text is always quoted; identifiers only when they would break the line.
 _TEXT = frozenset({"file", "reason", "message", "summary", "error", "hint", "model"})
@@ -103,7 +104,8 @@ class Thinner:
             self._tenths.clear()
         if record.kind not in _THINNED:
             return True
-        done, total = record.data.get("done"), record.data.get("total")
+        unit = "_bytes" if record.kind == "download_progress" else ""
+        done, total = record.data.get(f"done{unit}"), record.data.get(f"total{unit}")
         if not isinstance(done, int) or not isinstance(total, int) or total <= 0:
             return False
         tenth = done * 10 // total

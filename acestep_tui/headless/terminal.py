@@ -191,6 +191,8 @@ def bar_line(state: RunState, width: int) -> str:
 
 
 def _numbers(state: RunState) -> str:
+    if (download := state.fetching) is not None:
+        return f"downloading the data set: {fmt.size(download.done_bytes)} of {fmt.size(download.total_bytes)}"
     parts = []
     if state.phase_total is not None:
         whole = fmt.part_of(state.phase_done or 0, state.phase_total)

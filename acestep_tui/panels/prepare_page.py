@@ -86,7 +86,10 @@ def _told(parts: Sequence[str], width: int) -> list[Content]:
 def _looking(state: RunState, width: int, height: int) -> list[Content]:
     """While the folder is looked at: what was found so far."""
     rows = []
-    if state.phase == "scan":
+    if (download := state.fetching) is not None:
+        so_far = f"{file_size(download.done_bytes)} of {file_size(download.total_bytes)}"
+        rows.append(join(("◐ ", ACCENT), f"Downloading {download.model}: {so_far}"))
+    elif state.phase == "scan":
         looked = fmt.part_of(state.phase_done, state.phase_total)
         rows.append(
             join(("◐ ", ACCENT), f"Looking at each file: {looked}" if state.phase_done else "Looking at each file")

@@ -136,6 +136,13 @@ class RunState:
         return self.step.total if self.step is not None else None
 
     @property
+    def fetching(self) -> events.DownloadProgress | None:
+        """The download of its data set, while that is under way."""
+        download = self.download
+        is_on = self.phase == "scan" and download is not None and download.done_bytes < download.total_bytes
+        return download if is_on else None
+
+    @property
     def is_measuring(self) -> bool:
         """Whether this start has too few steps behind it to say when it ends."""
         return self.ended is None and self.num_steps_of_start < MEASURING_STEPS

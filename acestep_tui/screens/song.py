@@ -351,7 +351,9 @@ class SongScreen(HouseScreen):
         row, backend = self.view.shown.row, self._backend
         if row.song is not None:
             return row.song.path
-        return absolute(expanded(backend.instance_data_dir) / row.name) if backend is not None else None
+        if backend is None or backend.rows is not None:
+            return None
+        return absolute(expanded(backend.instance_data_dir) / row.name)
 
     def action_edit(self) -> None:
         """Caption and lyrics in $EDITOR; the songs are scanned again afterwards."""
@@ -362,6 +364,9 @@ class SongScreen(HouseScreen):
             self.house.toast(
                 "info", "The demo's songs are not for editing.", "Copy them to a folder of your own first."
             )
+            return
+        if backend.rows is not None:
+            self.house.toast("info", "Its caption and lyrics stand in a row of its data set, not in files.")
             return
         if not path.parent.is_dir():
             self.house.toast("warning", f"The folder of {path.name} is not there any more.")

@@ -166,6 +166,10 @@ def _absolute_entry(entry: Any, base_dir: Path) -> Any:
         for key, value in entry.items()
         if key in _PATH_KEYS and isinstance(value, str) and value and not value.startswith(("demo:", "{"))
     }
+    name = entry.get("dataset_name")
+    # Of the hub unless there is such a folder.
+    if isinstance(name, str) and name and (base_dir / expanded(name)).is_dir():
+        changed["dataset_name"] = os.path.normpath(base_dir / expanded(name))
     return {**entry, **changed}
 
 

@@ -204,6 +204,7 @@ def _caption_source(row: SongRow, backend: LocalBackend | None) -> str:
         "textfile": caption_file(song.path).name,
         "filename": "from the file's name",
         "instanceprompt": "one caption for all songs",
+        "huggingface": "from its row",
     }[strategy]
     number = len(song.captions)
     return source if number < 2 else f"{source}, 1 of {number} captions; one is drawn each time"

@@ -102,16 +102,19 @@ def _without_lyrics(table: SongTable) -> Message | None:
             "cannot learn how words are sung.",
         )
     names = _listed([row.lyrics_name for row in missing])
+    in_rows = all(row.is_of_rows for row in missing)
     if len(missing) == 1:
+        add = "Write them into its row" if in_rows else f"Add {names} next to the song"
         return Message(
             "warning",
             "1 song has no lyrics. It trains as an instrumental, so the voice in it is learned as an instrument. "
-            f"Add {names} next to the song, or press i if it has no voice.",
+            f"{add}, or press i if it has no voice.",
         )
+    add = "Write them into their rows" if in_rows else f"Add {names} next to the songs"
     return Message(
         "warning",
         f"{len(missing):,} songs have no lyrics. They train as instrumentals, so the voice in them is learned as "
-        f"an instrument. Add {names} next to the songs, or press i if they have no voice.",
+        f"an instrument. {add}, or press i if they have no voice.",
     )
 
 
@@ -164,7 +167,7 @@ def _left_out(table: SongTable) -> list[Message]:
             Message(
                 "warning",
                 f"{fmt.plural(len(bare), 'song')} {have} no caption and {are} set aside.",
-                f"Put a .txt with the same name next to each, or {_CAPTIONS_FROM}.",
+                _COLUMNS if all(row.is_of_rows for row in bare) else _TEXT_FILES,
             )
         )
     said += [
@@ -177,9 +180,12 @@ def _left_out(table: SongTable) -> list[Message]:
     return said
 
 
+_TEXT_FILES = f"Put a .txt with the same name next to each, or {_CAPTIONS_FROM}."
+_COLUMNS = "Set audio_caption_fields of the data set to the columns that describe the songs."
 # By what is counted: of several, of one.
 _HAVE = {
     "unreadable": ("cannot be read", "cannot be read"),
+    "not found": ("are not where their rows say", "is not where its row says"),
     "without caption": ("have no caption", "has no caption"),
     "too short": ("are too short", "is too short"),
     "too long": ("are too long", "is too long"),
@@ -187,11 +193,13 @@ _HAVE = {
 _CURES = {
     "without caption": f"put a .txt with the same name next to each song, or {_CAPTIONS_FROM}",
     "unreadable": "export the damaged songs again",
+    "not found": "set audio_root of the data set to the folder where the paths start",
     "too short": "lower the shortest duration in More settings (^t)",
     "too long": "choose a longer piece in step 1",
 }
 _CURE_OF_ONE = {
     "unreadable": "Export it again from your editor.",
+    "not_found": "Set audio_root of the data set to the folder where the paths start.",
     "too_short": "Lower the shortest duration in More settings (^t), or leave it.",
     "too_long": "Let long songs be cut or used in pieces: More settings (^t).",
 }

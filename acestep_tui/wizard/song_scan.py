@@ -13,6 +13,7 @@ from typing import Any
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.preset import planned_config
 from acestep_tui.wizard.songs import SongRow, SongTable, sung_lines
+from acestep_tui.wizard.source import hub_folder
 from engine import __version__
 from engine.contract.backends import DEMO_SONGS, AudioBlock, LocalBackend, load_backends
 from engine.contract.config import Config
@@ -154,6 +155,8 @@ class _Scanning:
         return self._so_far(is_done=True)
 
     def _folder(self, backend: LocalBackend) -> Path:
+        if backend.rows is not None:
+            return backend.rows.folder or hub_folder(backend.rows.name, backend.rows.revision)
         if backend.instance_data_dir != DEMO_SONGS:
             return expanded(backend.instance_data_dir)
         return demo_songs_folder(self.config)
@@ -168,6 +171,7 @@ class _Scanning:
                 found.song,
                 found.problems,
                 lyrics_name=lyrics_paths(found.path, audio)[0].name,
+                is_of_rows=any(one.rows is not None and one.id == found.backend_id for one in self.backends),
             )
         )
 

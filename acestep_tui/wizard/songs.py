@@ -26,6 +26,7 @@ _TAG_LINE = re.compile(r"\s*\[[^\]]*\]\s*")
 # Worst first; each with the words of the column Note.
 _NOTES: dict[str, str] = {
     "unreadable": "cannot be read",
+    "not_found": "not found",
     "no_caption": "no caption",
     "empty_caption": "empty caption",
     "too_short": "too short",
@@ -38,11 +39,13 @@ _NOTES: dict[str, str] = {
     "shared_caption": "shares its caption",
     "encoding": "not UTF-8",
     "cut_off": "its end is missing",
+    "other_duration": "not as long as its row says",
     "long_clip": "cut at 4:00",
 }
 # Problems that keep a song out, with the words that count them, worst first.
 ERROR_WORDS = {
     "unreadable": "unreadable",
+    "not_found": "not found",
     "no_caption": "without caption",
     "empty_caption": "without caption",
     "too_short": "too short",
@@ -62,6 +65,7 @@ class SongRow:
         problems: What is wrong with it, as the scan said it.
         lyrics_name: What its lyrics file would be called.
         language: Of its lyrics, once detected; empty where there are none or nobody knows.
+        is_of_rows: Its caption and lyrics stand in the row of a hub data set, not in files beside it.
     """
 
     backend_id: str
@@ -70,6 +74,7 @@ class SongRow:
     problems: tuple[Problem, ...] = ()
     lyrics_name: str = ""
     language: str = ""
+    is_of_rows: bool = False
 
     @property
     def file_name(self) -> str:

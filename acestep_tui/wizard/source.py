@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from engine.contract.model_files import HUB_ID
 from engine.contract.paths import expanded
 from engine.contract.sources import read_json_value
 from engine.dataset.folder import AUDIO_SUFFIXES
+from engine.dataset.hub_folder import folder_of, holds_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +42,42 @@ def read_source(text: str, *, cwd: Path) -> Source:
         return _of_configuration(typed, cwd=cwd)
     path = absolute(cwd / expanded(typed))
     if path.is_dir():
+        if holds_rows(path):
+            return _of_rows(typed, str(path), album=path.name)
         return Source(typed, "instance_data_dir", str(path), path.name)
     if path.is_file():
         return _of_file(typed, path, cwd=cwd)
     if HUB_ID.fullmatch(typed):
-        raise ConfigError(
-            f"There is no folder {typed} here, and hub data sets come with a later version",
-            hint="Save its songs as files in a folder, each with a .txt beside it, and type that folder here.",
-        )
+        hub_folder(typed, None)
+        return _of_rows(typed, typed, album=typed.partition("/")[2])
     parent = next(one for one in path.parents if one.is_dir())
     is_near = parent != Path(parent.anchor)
     hint = f"{shown(parent)} is there; tab shows what is in it." if is_near else "Correct the path, or press ^o."
     raise ConfigError(f"No such folder: {shown(path)}", hint=hint)
+
+
+def hub_folder(name: str, revision: str | None) -> Path:
+    """Where a hub data set is on this computer.
+
+    Raises:
+        ConfigError: It is not here; with the command that fetches it.
+    """
+    folder = folder_of(name, revision)
+    if folder is None:
+        wanted = f" --revision {revision}" if revision else ""
+        raise ConfigError(
+            f"There is no folder {name} here, and the hub data set of that name is not on this computer",
+            hint=f"Fetch it with: hf download --repo-type dataset {name}{wanted}, then press ^r. A run without the "
+            "set-up fetches it by itself.",
+        )
+    return folder
+
+
+def _of_rows(typed: str, name: str, *, album: str) -> Source:
+    """A hub data set, on the hub or in a folder, as the list of one that stands for it."""
+    slug = re.sub(r"[^a-z0-9]+", "-", album.lower()).strip("-") or "songs"
+    entry = {"id": slug, "type": "huggingface", "dataset_type": "audio", "dataset_name": name}
+    return Source(typed, "data_backend_config", (entry,), album)
 
 
 def missing_folder(folder: str | None) -> ConfigError | None:

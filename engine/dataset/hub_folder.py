@@ -37,6 +37,18 @@ def folder_of(name: str, revision: str | None, cache_dir: Path | None = None) ->
     return folder if wanted_files(paths) and _is_whole(paths) else None
 
 
+def holds_rows(folder: Path) -> bool:
+    """Whether a folder is a data set in one of the hub's forms, rather than songs with text files beside them.
+
+    Looks at the folder and its ``data``, no deeper: it is asked while somebody types.
+    """
+    descriptions = ("state.json", "dataset_dict.json", *_METADATA)
+    if any((folder / name).is_file() for name in descriptions):
+        return True
+    tables = [path for part in (folder, folder / "data") for path in part.glob("*") if path.suffix in _TABLES[:2]]
+    return any(path.is_file() for path in tables)
+
+
 def wanted_files(paths: Iterable[str]) -> list[str]:
     """Of a data set's files those that are read: its tables and their descriptions, sound only where it lies in files.
 

@@ -313,7 +313,7 @@ async def test_the_picker_fills_the_field(tmp_path, album):
     ("typed", "words"),
     [
         ("nowhere/at/all", "No such folder: nowhere/at/all"),
-        ("someone/some-songs", "hub data sets come with a later version"),
+        ("someone/some-songs", "the hub data set of that name is not on this computer Fetch it with: hf download"),
         ("album/a.wav", "a.wav is one song"),
         ("env=GONE", "GONE"),
         ("empty", "No audio file in"),
@@ -332,6 +332,27 @@ async def test_what_cannot_be_used_says_why_and_keeps_from_going_on(tmp_path, al
         await pilot.press("ctrl+n")
         await pilot.pause()
         assert step.draft.step == "dataset" and step.facts.songs.num_usable == 0
+
+
+async def test_a_hub_data_set_is_found_once_it_was_fetched(tmp_path, album, monkeypatch):
+    monkeypatch.setattr("engine.dataset.hub_folder.hub_cache", lambda _: tmp_path / "hub")
+    app = wizard_app(tmp_path, empty_draft())
+    async with app.run_test(size=(80, 24)) as pilot:
+        step = await step_of(pilot, app)
+        step.query_one(FolderField).put("someone/some-songs")
+        await until(pilot, lambda: step.scan is not None and step.scan.error is not None)
+        storage = tmp_path / "hub" / "datasets--someone--some-songs"
+        snapshot = storage / "snapshots" / ("0" * 40)
+        snapshot.parent.mkdir(parents=True)
+        album.rename(snapshot)
+        (storage / "refs").mkdir()
+        (storage / "refs" / "main").write_text("0" * 40)
+        (snapshot / "metadata.jsonl").write_text('{"file_name": "a.wav", "tags": ["calm"], "lyrics": "la"}')
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: step.scan is not None and step.scan.is_done and len(step.table.rows) == 1)
+        assert step.table.rows[0].caption == "calm"
+        (entry,) = step.draft.value("data_backend_config")
+        assert entry["dataset_name"] == "someone/some-songs"
 
 
 async def test_a_list_of_data_sets_and_a_configuration_are_understood(tmp_path, album):

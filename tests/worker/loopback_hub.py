@@ -127,9 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         path = unquote(urlsplit(self.path).path)
-        if match := re.fullmatch(rf"/api/models/{self.hub.name}(?:/revision/(.+))?", path):
+        if match := re.fullmatch(rf"/api/(?:models|datasets)/{self.hub.name}(?:/revision/(.+))?", path):
             self._info(match[1])
-        elif match := re.fullmatch(rf"/{self.hub.name}/resolve/([^/]+)/(.+)", path):
+        elif match := re.fullmatch(rf"/(?:datasets/)?{self.hub.name}/resolve/([^/]+)/(.+)", path):
             self._file(match[1], match[2], with_body=with_body)
         else:
             self._refuse(404, "RepoNotFound")

@@ -147,7 +147,10 @@ class DatasetStep(Step):
         self.rescan()
 
     def rescan(self) -> None:
-        """Look at the songs again."""
+        """Look at the songs again; what was typed and not there may be there by now."""
+        if self.scan is not None and self.scan.error is not None and self._typed.strip() != self.draft.source:
+            self._read(self._typed)
+            return
         if not self.draft.source:
             return
         self._scanned_key = scan_key(self.draft)
@@ -165,8 +168,7 @@ class DatasetStep(Step):
         def tell_scan(scan: SongScan) -> None:
             self.post_message(self.Scanned(key, scan))
 
-        gone = missing_folder(config.instance_data_dir)
-        if gone is not None:
+        if (gone := missing_folder(config.instance_data_dir)) is not None:
             tell_scan(SongScan(is_done=True, error=gone))
             return
         try:
@@ -280,8 +282,7 @@ class DatasetStep(Step):
             self.table = made.with_languages(self._languages).with_problems(self._found_later)
 
     def _draw(self, index: int, width: int, is_selected: bool) -> Content:
-        has_focus = self.query_one(SongRows).has_focus
-        return row_line(self.shown[index], width, is_selected=is_selected and has_focus)
+        return row_line(self.shown[index], width, is_selected=is_selected and self.query_one(SongRows).has_focus)
 
     @property
     def selected(self) -> ShownRow | None:

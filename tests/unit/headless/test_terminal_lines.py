@@ -101,3 +101,11 @@ def test_summary_wraps_sentences_and_keeps_commands_whole() -> None:
     assert summary_rows(again, 80) == [again.partition("     look")[0], "  look            acestep-tui attach demo"]
     path = f"  LoRA            {'My Music/' * 10}   88 KB"
     assert summary_rows(path, 80) == [path]
+
+
+def test_a_download_in_the_scan_has_its_own_words() -> None:
+    state = RunState(phase="scan")
+    state.download = events.DownloadProgress(model="a/b", done_bytes=3 * 2**30, total_bytes=8 * 2**30)
+    assert bar_line(state, 100) == "◐ scan      downloading the data set: 3.0 GB of 8.0 GB"
+    state.download = events.DownloadProgress(model="a/b", done_bytes=8, total_bytes=8)
+    assert bar_line(state, 100) == "◐ scan      …"

@@ -8,6 +8,7 @@ import soundfile
 
 from acestep_tui.wizard.draft import Draft
 from acestep_tui.wizard.preset import planned_config
+from acestep_tui.wizard.song_messages import messages
 from acestep_tui.wizard.song_scan import (
     ScanStopped,
     detect_languages,
@@ -16,6 +17,7 @@ from acestep_tui.wizard.song_scan import (
     scan_songs,
 )
 from acestep_tui.wizard.songs import SongTable
+from acestep_tui.wizard.source import read_source
 
 
 def never():
@@ -170,3 +172,33 @@ def test_languages_are_found_for_songs_with_words(album):
 )
 def test_the_language_of_a_song(lyrics, language):
     assert main_language(lyrics) == language
+
+
+def test_a_hub_data_set_that_is_here_has_a_row_a_song(album, tmp_path):
+    rows = [
+        '{"file_name": "a.wav", "tags": ["calm", "piano"], "lyrics": "la"}',
+        '{"file_name": "b.wav", "lyrics": ""}',
+        '{"file_name": "gone.wav", "prompt": "x"}',
+    ]
+    (album / "metadata.jsonl").write_text("\n".join(rows))
+    source = read_source(str(album), cwd=tmp_path)
+    draft = Draft()
+    draft.set_source(source.text, source.key, source.value, album=source.album)
+    found = scan(draft, tmp_path)
+    assert [(row.name, row.caption, row.worst, row.is_of_rows) for row in found.rows] == [
+        ("a.wav", "calm, piano", "", True),
+        ("b.wav", "", "no_caption", True),
+        ("gone.wav", "", "not_found", True),
+    ]
+    told = " ".join(f"{one.text} {one.cure}" for one in messages(found.table(draft)))
+    assert "Set audio_caption_fields of the data set" in told
+    assert "no such file: gone.wav" in told and "Set audio_root of the data set" in told
+
+
+def test_a_hub_data_set_that_is_not_here_says_how_to_fetch_it(tmp_path):
+    draft = Draft()
+    entry = {"id": "x", "type": "huggingface", "dataset_name": "someone/else", "revision": "v1"}
+    draft.set_source("list", "data_backend_config", (entry,), album="x")
+    found = scan(draft, tmp_path)
+    assert found.error is not None and found.is_done
+    assert "hf download --repo-type dataset someone/else --revision v1" in found.error.hint

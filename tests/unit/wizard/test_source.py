@@ -61,7 +61,11 @@ def test_the_demo_is_known(place):
     ("typed", "message", "hint"),
     [
         ("", "Nothing is typed yet", "press ^o"),
-        ("Yi3852/ACEStep-Songs", "hub data sets come with a later version", "type that folder here"),
+        (
+            "Yi3852/ACEStep-Songs",
+            "the hub data set of that name is not on this computer",
+            "hf download --repo-type dataset Yi3852/ACEStep-Songs, then press ^r",
+        ),
         ("nightly/nothing here", "No such folder", "nightly"),
         ("~nobody-is-called-so/songs", "No such folder: ", "is there; tab shows"),
         ("/no/such/place", "No such folder: /no/such/place", "press ^o"),
@@ -76,3 +80,27 @@ def test_everything_else_is_answered_with_what_to_do(place, typed, message, hint
         read_source(typed, cwd=place)
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json", "metadata.csv", "x.parquet", "data/x.parquet"])
+def test_a_folder_of_rows_is_a_hub_data_set(place, name):
+    path = place / "Night Ferry" / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    source = read_source("Night Ferry", cwd=place)
+    (entry,) = source.value
+    assert (source.key, source.album) == ("data_backend_config", "Night Ferry")
+    assert entry["dataset_name"] == str(place / "Night Ferry")
+    assert (entry["id"], entry["type"]) == ("night-ferry", "huggingface")
+
+
+def test_a_hub_data_set_that_was_fetched_before_is_used_by_its_name(place, monkeypatch):
+    monkeypatch.setattr("engine.dataset.hub_folder.hub_cache", lambda _: place / "hub")
+    storage = place / "hub" / "datasets--someone--songs"
+    snapshot = storage / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (storage / "refs").mkdir()
+    (storage / "refs" / "main").write_text("0" * 40)
+    (snapshot / "train.parquet").touch()
+    source = read_source("someone/songs", cwd=place)
+    assert (source.album, source.value[0]["dataset_name"]) == ("songs", "someone/songs")
