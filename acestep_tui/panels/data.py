@@ -36,7 +36,7 @@ def live(state: RunState) -> str:
     source = state.config.get("data_backend_config")
     if not folder and isinstance(source, list):
         named = [entry for entry in source if isinstance(entry, dict) and entry.get("dataset_type") != "text_embeds"]
-        folders = [entry.get("instance_data_dir") or entry.get("id") for entry in named]
+        folders = [entry.get("instance_data_dir") or entry.get("dataset_name") or entry.get("id") for entry in named]
         if len(folders) > 1:
             return f"{len(folders)} data sets"
         folder = folders[0] if folders else None

@@ -131,7 +131,8 @@ def _is_set(states: Sequence[RunState], key: str) -> bool:
 
 def _text(key: str, value: Any, config: Mapping[str, Any]) -> str:
     if key == "data_backend_config" and isinstance(value, list):
-        folders = [str(entry.get("instance_data_dir", "")) for entry in value if isinstance(entry, dict)]
+        named = [entry for entry in value if isinstance(entry, dict) and entry.get("dataset_type") != "text_embeds"]
+        folders = [str(entry.get("instance_data_dir") or entry.get("dataset_name") or "") for entry in named]
         return ", ".join(PurePath(folder).name or folder for folder in folders) or fmt.UNKNOWN
     try:
         return show(SETTINGS_BY_KEY[key], value, config)

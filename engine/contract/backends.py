@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.contract.backend_parts import (
     HUB_TABLE,
@@ -25,6 +25,7 @@ from engine.contract.backend_types import (
     AudioBlock,
     Backends,
     CaptionShuffle,
+    CaptionStrategy,
     HubRows,
     LocalBackend,
     TextEmbeds,
@@ -198,7 +199,8 @@ def _backend(
     entry: Entry, config: Config, *, text_embeds: TextEmbeds, base_dir: Path, findings: Findings
 ) -> LocalBackend:
     values = entry.values
-    strategy = values["caption_strategy"] or ("huggingface" if entry.is_hub else config.caption_strategy)
+    usual: CaptionStrategy = "huggingface" if entry.is_hub else config.caption_strategy
+    strategy = values["caption_strategy"] or usual
     prompt = values["instance_prompt"] or config.instance_prompt
     switches = [key for key in ("prepend_instance_prompt", "only_instance_prompt") if values[key]]
     if not prompt and (switches or strategy == "instanceprompt"):
@@ -250,7 +252,7 @@ def _folder(entry: Entry, *, base_dir: Path, findings: Findings) -> str:
 def _audio_block(audio: Mapping[str, Any], *, is_hub: bool) -> AudioBlock:
     longest = audio["max_duration_seconds"]
     # As SimpleTuner treats them: too long a file in a folder is skipped, too long a row of the hub is cut.
-    usual = "cut" if longest is None or is_hub else "skip"
+    usual: Literal["cut", "skip"] = "cut" if longest is None or is_hub else "skip"
     return AudioBlock(
         duration_interval=audio["duration_interval"],
         max_duration_s=longest,

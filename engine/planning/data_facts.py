@@ -52,7 +52,7 @@ def data_facts(
         bucket_s=tuple(sorted(set(clips))),
         num_captions=len({caption for song in used for caption in song.captions}),
         num_held_out=aside,
-        num_songs=len(used) - aside,
+        num_songs=sum(song.num_copies for song in used) - aside,
         num_cached=min(num_cached, len(clips)),
     )
 

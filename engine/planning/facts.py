@@ -29,7 +29,7 @@ class DataFacts:
         num_captions: Different captions that are encoded.
         num_held_out: Songs kept aside.
         num_cached: Clips that are prepared already.
-        num_songs: Songs that are trained, those kept aside not counted; 0 = as many as clips.
+        num_songs: Songs of one pass, those kept aside not counted, each as often as it counts; 0 = as many as clips.
         has_features: Whether musical features take part.
         feature_s: Seconds of the clips whose features are still to be made.
     """

@@ -130,7 +130,9 @@ def announce_plan(run: Run, songs: Songs, caches: Caches, policy: CachePolicy, *
     missing = [
         clip for clip in clips if clip.song.backend_id not in policy.unwritten and not caches.audio.is_whole(clip)
     ]
+    copies = [entry.song.num_copies for entries in songs.training.values() for entry in entries]
     data = DataFacts(
+        num_songs=sum(copies) if max(copies, default=1) > 1 else 0,
         clip_s=tuple(clip.length_s for clip in clips),
         bucket_s=tuple({clip.bucket: clip.length_s for clip in clips}.values()),
         num_captions=len({caption for entry in songs.entries for caption in entry.song.captions}),
