@@ -52,9 +52,10 @@ def find_lora(wanted: str, *, cwd: Path) -> Path:
         ModelError: There is no such thing, or it holds no or several files to choose from.
     """
     given = cwd / expanded(wanted)
-    if given.is_file():
+    # Not pathlib's: it raises where a name is no possible one, such as one of 300 letters.
+    if os.path.isfile(given):  # noqa: PTH113
         return given
-    folder: Path | None = given if given.is_dir() else None
+    folder: Path | None = given if os.path.isdir(given) else None  # noqa: PTH112
     if folder is None and HUB_ID.fullmatch(wanted):
         folder = _hub_folder(wanted)
         if folder is None:
