@@ -109,10 +109,8 @@ def find_start(config: Config, family: ModelFamily, checkpoint: Path | None, *, 
         warn("init_lora_ignored", f"init_lora is not read again: the run goes on from {checkpoint.name}")
         return Start(spec=resumed_spec(family.lora_spec(config), checkpoint))
     lora = plan_lora(config, family, warn=warn)
-    embedder = embedder_file(lora.path.parent)
-    if embedder is not None:
-        used = "is loaded too" if config.lyrics_embedder_train else "is not used: lyrics_embedder_train is off"
-        warn("init_lora_embedder", f"the trained lyrics embedder beside {lora.path} {used}")
+    if config.lyrics_embedder_train and embedder_file(lora.path.parent) is not None:
+        warn("init_lora_embedder", f"the trained lyrics embedder beside {lora.path} is loaded too")
     average = None
     if config.init_lora_ema is not None and config.use_ema:
         average = find_lora(config.init_lora_ema, cwd=Path.cwd())

@@ -6,6 +6,9 @@ import contextlib
 import time
 from pathlib import Path
 
+from torch import Tensor
+
+from engine.batches.reader import SampleReader
 from engine.cache.policy import CachePolicy, cache_policy
 from engine.contract.backends import Backends, load_backends
 from engine.contract.config import Config
@@ -61,7 +64,7 @@ from engine.train.prepare import (
 from engine.train.resume import find_checkpoint, load_checkpoint, with_kept_rate
 from engine.train.setup import Built, build_clips, build_model, clip_captions
 from engine.train.start_warnings import start_warnings
-from engine.train.stream import group_sampler, held_out_batches, sample_stream
+from engine.train.stream import SampleStream, group_sampler, held_out_batches, sample_stream
 from engine.train.trainer import Trainer
 from engine.train.validate import HELD_OUT_DRAWS, HeldOutLoss
 
@@ -196,14 +199,13 @@ def load(
     config, family, device = run.config, run.family, run.device
     tokenizer = LyricTokenizer(config.lyrics_language_detection)
     caches, ssl_weight = with_ssl_features(run, caches, songs, cache_policy(config, backends))
-    ssl_names = family.ssl_names if ssl_weight else ()
     reader = sample_reader(
         caches,
         tokenizer,
         config=config,
         family=family,
         reporter=run.reporter,
-        ssl_names=ssl_names,
+        ssl_names=family.ssl_names if ssl_weight else (),
         making=making_of(run, backends, caches, songs),
     )
     stream = sample_stream(songs, backends, reader, config=config, device=device)
@@ -212,26 +214,8 @@ def load(
     built = build_model(
         config, family, max_steps=max_steps, with_projectors=ssl_weight > 0, device=device, start=run.start
     )
-    for code, message in start_warnings(config, songs.report, checkpoint_folder, run.start):
-        run.reporter.warn(code, message)
-    if checkpoint_folder is None:
-        begin_at(run.start, built.state)
-    else:
-        positions = load_checkpoint(checkpoint_folder, built.state, built.weights, config=config, device=device)
-        restore_ema(checkpoint_folder, built.state.ema, warn=run.reporter.warn)
-        warn_of_other_songs(run, stream, positions)
-        if config.resume_from_checkpoint != "latest":
-            warn_of_newer_checkpoints(run, checkpoint_folder)
+    put_state(run, songs, built, stream, checkpoint_folder)
     sigmas = sigma_table(config.flow_schedule_shift).to(device)
-    batches = held_out_batches(songs, reader, num_draws=HELD_OUT_DRAWS, batch_size=config.train_batch_size)
-    held_out = HeldOutLoss(
-        songs=list(dict.fromkeys(file for batch in batches for file in batch.files)),
-        batches=batches,
-        family=family,
-        config=config,
-        sigmas=sigmas,
-        device=device,
-    )
     clips = build_clips(
         config,
         family,
@@ -249,7 +233,7 @@ def load(
         state=built.state,
         weights=built.weights,
         stream=stream,
-        held_out=held_out,
+        held_out=held_out_loss(run, songs, reader, sigmas),
         clips=clips,
         sigmas=sigmas,
         ssl_weight=ssl_weight,
@@ -265,6 +249,35 @@ def load(
         program=CheckpointProgram.of(config.post_checkpoint_script, warn=run.reporter.warn),
     )
     return trainer, built
+
+
+def put_state(run: Run, songs: Songs, built: Built, stream: SampleStream, checkpoint_folder: Path | None) -> None:
+    """Bring the state to where the run begins: that of the checkpoint it goes on from, else that of its start."""
+    config, warn = run.config, run.reporter.warn
+    for code, message in start_warnings(config, songs.report, checkpoint_folder, run.start):
+        warn(code, message)
+    if checkpoint_folder is None:
+        begin_at(run.start, built.state)
+        return
+    positions = load_checkpoint(checkpoint_folder, built.state, built.weights, config=config, device=run.device)
+    restore_ema(checkpoint_folder, built.state.ema, warn=warn)
+    warn_of_other_songs(run, stream, positions)
+    if config.resume_from_checkpoint != "latest":
+        warn_of_newer_checkpoints(run, checkpoint_folder)
+
+
+def held_out_loss(run: Run, songs: Songs, reader: SampleReader, sigmas: Tensor) -> HeldOutLoss:
+    """The measure on the songs that are set aside, their batches read once and kept."""
+    config = run.config
+    batches = held_out_batches(songs, reader, num_draws=HELD_OUT_DRAWS, batch_size=config.train_batch_size)
+    return HeldOutLoss(
+        songs=list(dict.fromkeys(file for batch in batches for file in batch.files)),
+        batches=batches,
+        family=run.family,
+        config=config,
+        sigmas=sigmas,
+        device=run.device,
+    )
 
 
 def saved_step_of(run_dir: RunDir, folder: Path | None) -> int | None:

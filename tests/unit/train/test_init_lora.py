@@ -23,6 +23,7 @@ from engine.objective.loss import compute_loss
 from engine.objective.timesteps import sigma_table
 from engine.train.ema import build_ema
 from engine.train.init_lora import FRESH, begin_at, find_start, resumed_spec
+from engine.train.lyrics_embedder import save_embedder
 from engine.train.setup import build_model
 
 CPU = torch.device("cpu")
@@ -248,3 +249,17 @@ def test_the_average_that_belongs_to_a_lora_is_loaded_with_it(bench):
 def test_without_a_lora_a_run_starts_from_nothing(bench):
     assert bench.start()[1] is FRESH
     assert bench.start(init_lora="x", model_type="full")[1] is FRESH
+
+
+def test_the_lyrics_embedder_beside_a_lora_is_loaded_with_it(bench):
+    spec = LoraSpec(rank=4, alpha=4, target_modules=TARGETS)
+    write_adapter(bench.folder / ADAPTER_FILE, adapter_state(bench.trained(spec)), spec=spec, metadata={})
+    model = bench.base()
+    with torch.no_grad():
+        model.lyric_proj.weight.mul_(3.0)
+    save_embedder(model, bench.folder, step=5)
+    built = bench.built(init_lora=str(bench.folder), lyrics_embedder_train=True)
+    assert torch.equal(built.model.lyric_proj.weight, model.lyric_proj.weight)
+    assert "is loaded too" in bench.said["init_lora_embedder"]
+    without = bench.built(init_lora=str(bench.folder))
+    assert torch.equal(without.model.lyric_proj.weight * 3.0, model.lyric_proj.weight)
