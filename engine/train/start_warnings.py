@@ -10,6 +10,9 @@ from engine.train.foreign_checkpoint import foreign_warning, is_foreign
 from engine.train.init_lora import Start
 from engine.train.lyrics_embedder import embedder_warning
 
+# From this share of songs without lyrics on, the quickstart's advice is given.
+_MANY = 0.25
+
 
 def start_warnings(config: Config, report: ScanReport, checkpoint: Path | None, start: Start) -> list[tuple[str, str]]:
     """Codes and messages.
@@ -24,6 +27,10 @@ def start_warnings(config: Config, report: ScanReport, checkpoint: Path | None, 
     if config.lyrics_embedder_train and report.num_without_lyrics == len(report.songs):
         told = "no song has lyrics, so the lyrics embedder learns nothing. Put lyrics beside the songs, or set"
         warnings.append(("no_lyrics", f"{told} lyrics_embedder_train false"))
+    elif report.num_without_lyrics and report.num_without_lyrics >= _MANY * len(report.songs):
+        told = f"{report.num_without_lyrics:,} of {len(report.songs):,} songs have no lyrics and train as instrumentals"
+        advice = "the model learns their sound from them, not how words are sung, and needs more steps for it"
+        warnings.append(("songs_without_lyrics", f"{told}: {advice} (max_train_steps)"))
     if checkpoint is not None and is_foreign(checkpoint):
         warnings.append(foreign_warning(checkpoint))
     source = checkpoint if checkpoint is not None else start.lora.path.parent if start.lora is not None else None
