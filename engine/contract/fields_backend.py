@@ -58,7 +58,7 @@ BACKEND_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "dataset_name",
-        "str",
+        "path",
         None,
         _SECTION,
         "Hub data set",

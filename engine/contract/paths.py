@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     from engine.contract.config import Config
 
 
+# Linux takes 4,096 bytes, of which the working directory may need some.
+_LONGEST_PATH = 3000
+
+
 def expanded(path: str | Path) -> Path:
     """``~`` and ``~name`` as the shell reads them: of a user that there is not, the name stays as it was typed.
 
     `Path.expanduser` raises then, and what is half typed is often such a name.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def is_too_long(path: str | Path) -> bool:
+    """Whether no disk can hold a file of this name: asking for it raises instead of saying that it is not there."""
+    name = os.fspath(path)
+    return len(os.fsencode(name)) > _LONGEST_PATH or any(len(os.fsencode(part)) > 255 for part in Path(name).parts)
 
 
 def cache_root(config: Config | None = None) -> Path:

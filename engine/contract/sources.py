@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.contract.errors import ConfigError
 from engine.contract.fields import SETTINGS
-from engine.contract.paths import expanded
+from engine.contract.paths import expanded, is_too_long
 from engine.contract.presets import (
     bundled,
     examples_folder,
@@ -42,6 +42,8 @@ def find_source(source: str | Path, *, cwd: Path) -> Source:
     Raises:
         ConfigError: Nothing was found; every path tried is listed, and names that exist are suggested.
     """
+    if is_too_long(source):
+        raise ConfigError(f"{str(source)[:60]}…: too long for a path", hint="Give the path of a configuration file.")
     if isinstance(source, str) and source.startswith("env="):
         return _find_env(source.removeprefix("env="), cwd=cwd)
     if isinstance(source, str) and source.startswith("example="):

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.contract.fields_base import Setting
 from engine.contract.foreign_keys import ForeignKeys
+from engine.contract.paths import is_too_long
 
 _ENV = re.compile(r"\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _LONGEST_SHOWN = 60
@@ -272,7 +273,8 @@ def _annotation(setting: Setting) -> Any:
     if setting.type == "choice":
         return Literal[setting.choices]
     if setting.type in ("str", "path"):
-        return Annotated[str, BeforeValidator(_text_of_list if setting.joins_lists else _text_of_number)]
+        text = _path if setting.type == "path" else _text_of_list if setting.joins_lists else _text_of_number
+        return Annotated[str, BeforeValidator(text)]
     if setting.type == "object":
         return dict[str, Any]
     return Annotated[Any, BeforeValidator(_texts if setting.type == "list" else _path_or_list)]
@@ -302,6 +304,13 @@ def _text_of_number(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
+def _path(value: Any) -> Any:
+    text = _text_of_number(value)
+    if isinstance(text, str) and is_too_long(text):
+        raise ValueError("too long for a path")
+    return text
+
+
 def _text_of_list(value: Any) -> Any:
     is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
     return ",".join(value) if is_list else _text_of_number(value)
@@ -323,7 +332,7 @@ def _path_or_list(value: Any) -> str | tuple[Any, ...]:
         return tuple(items)
     if not isinstance(items, str):
         raise ValueError("neither a path nor a list")
-    return items
+    return str(_path(items))
 
 
 def _as_list(value: Any) -> Any:

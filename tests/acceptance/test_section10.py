@@ -23,7 +23,7 @@ def is_switched_off(path: str, name: str) -> bool:
     for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
         if getattr(node, "name", "") == name:
             marks = " ".join(ast.unparse(mark) for mark in getattr(node, "decorator_list", []))
-            return any(word in marks for word in ("skip", "xfail", "mark.gpu"))
+            return any(word in marks for word in ("mark.skip", "mark.xfail", "mark.gpu"))
     return False
 
 

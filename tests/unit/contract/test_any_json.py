@@ -108,6 +108,8 @@ def test_any_json_at_all(place, value):
 @example({"output_dir": "\x00"})
 @example({"data_backend_config": "\x00"})
 @example({"peft_lora_target_modules": "\x00"})
+@example({"init_lora": 300 * "x"})
+@example({"pretrained_model_name_or_path": 300 * "x"})
 def test_any_value_under_any_key(place, value):
     must_be_read_or_refused(place, json.dumps(value))
 
@@ -122,6 +124,8 @@ def test_any_values_of_the_right_kind(place, value):
 @given(st.lists(BACKEND | JSON, max_size=3) | JSON | WHOLE)
 @example([{"id": "a", "instance_data_dir": "\x00"}])
 @example([{"id": {"a": 1}, "instance_data_dir": "."}])
+@example([{"id": "a", "type": "huggingface", "dataset_name": 300 * "x"}])
+@example([{"id": "a", "instance_data_dir": 300 * "x"}])
 def test_any_list_of_data_sets(place, value):
     (place / "sets.json").write_text(json.dumps(value), encoding="utf-8")
     must_be_read_or_refused(place, json.dumps({"data_backend_config": value}))

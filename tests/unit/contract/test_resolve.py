@@ -93,6 +93,12 @@ def test_every_path_tried_is_listed_and_existing_names_are_suggested(tmp_path):
     assert "env=night-ferry" in caught.value.hint
 
 
+@pytest.mark.parametrize("source", [300 * "x", f"env={300 * 'x'}", f"example={300 * 'x'}", 2000 * "x/"])
+def test_a_name_that_no_disk_can_hold(tmp_path, source):
+    with pytest.raises(ConfigError, match="too long for a path"):
+        resolve(source, cwd=tmp_path)
+
+
 def test_a_missing_file_names_the_path_and_the_shipped_presets(tmp_path):
     with pytest.raises(ConfigError) as caught:
         resolve("nowhere.json", cwd=tmp_path)
