@@ -189,9 +189,8 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Delete broken files",
-        "Delete files that cannot be read.",
-        status="later",
-        status_note="no file of yours is deleted",
+        "Delete songs that cannot be read as sound, for good. Off, they are only left out and named. Never more than half "
+        "of the files.",
     ),
     Setting(
         "delete_unwanted_images",
@@ -199,8 +198,7 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Delete unused files",
-        "Delete files that are not used.",
-        status="later",
-        status_note="no file of yours is deleted",
+        "Delete songs that are too short or too long to be used, for good. Off, they are only left out and named. Never "
+        "more than half of the files.",
     ),
 )

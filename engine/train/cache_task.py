@@ -17,7 +17,7 @@ from engine.telemetry.emitter import Emitter
 from engine.telemetry.hardware import HardwareReader
 from engine.telemetry.heartbeat import HeartbeatThread
 from engine.train.announce import Run, run_started, say_notices
-from engine.train.device import choose_device
+from engine.train.device import choose_device, set_tf32
 from engine.train.find_model import find_model
 from engine.train.inbox import Inbox
 from engine.train.phases import Phases
@@ -39,6 +39,7 @@ def build_cache_of(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox
     try:
         config = read_config(run_dir)
         device = choose_device()
+        set_tf32(config, device)
     finally:
         emitter.emit(run_started(run_dir, device, None))
     say_notices(run_dir, config, reporter)

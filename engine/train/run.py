@@ -38,6 +38,7 @@ from engine.train.announce import (
 )
 from engine.train.cache_use import note_use
 from engine.train.checkpoint import remove_partial
+from engine.train.delete_files import delete_unusable
 from engine.train.device import choose_device, set_tf32
 from engine.train.ema import restore_ema
 from engine.train.features import plan_features, with_ssl_features
@@ -166,6 +167,7 @@ def prepare(
         span.done, span.total = len(songs.report.songs), songs.report.num_files
         span.summary = songs.report.summary()
         record_scan(run.run_dir, songs.report)
+        delete_unusable(run.config, backends, songs.report, run.reporter)
         run.emitter.emit(data_ready(songs))
         group_sampler(songs, backends, run.config)  # what does not fit is told before anything is prepared
     caches = open_caches(run.config, backends, run.family, plan_features(run))

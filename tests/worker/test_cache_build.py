@@ -20,7 +20,7 @@ from engine.hardware.cache_files import find_entries
 from engine.model.family import AceStepV1
 from engine.model.load import resolve_checkpoint
 from engine.train.prepare import open_caches
-from tests.worker.conftest import Workshop, events
+from tests.worker.conftest import Workshop, events, write_song
 
 
 def build(run_dir: RunDir, *flags: str) -> int:
@@ -59,6 +59,19 @@ def test_a_stop_keeps_what_is_ready_and_the_same_command_goes_on(workshop: Works
     assert build(task) == 130
     assert "stopped" in last(task)["error"] and last(task)["outcome"] == "stopped"
     assert build(task) == 0 and len(list(find_entries(tmp_path / "own/audio"))) == 6
+
+
+def test_a_broken_song_goes_where_that_was_asked_for(workshop: Workshop, tmp_path: Path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for seed in range(2):
+        write_song(folder / f"song_{seed}.wav", seed=seed)
+    (folder / "broken.mp3").write_bytes(b"no sound at all")
+    settings = {"instance_data_dir": str(folder), "cache_dir": str(tmp_path / "own")}
+    assert build(workshop.run_dir("kept", **settings)) == 0 and (folder / "broken.mp3").exists()
+    task = workshop.run_dir("gone", **settings, delete_problematic_images=True)
+    assert build(task) == 0 and not (folder / "broken.mp3").exists() and len(list(folder.glob("*.wav"))) == 2
+    assert [event["code"] for event in events(task, "warning")].count("file_deleted") == 1
 
 
 def test_what_keeps_nothing_or_does_not_fit_is_refused(workshop: Workshop, tmp_path: Path, monkeypatch):
