@@ -308,7 +308,7 @@ def test_what_a_checkpoint_lacks_or_holds_too_much_is_said(tmp_path: Path) -> No
     assert embedder_warning(config.replace(lyrics_embedder_train=False, model_type="full"), tmp_path) is None
 
 
-@pytest.mark.parametrize(("num_without", "told"), [(2, ["no_lyrics"]), (1, [])])
+@pytest.mark.parametrize(("num_without", "told"), [(2, ["no_lyrics"]), (1, ["songs_without_lyrics"]), (0, [])])
 def test_songs_without_any_lyrics_teach_it_nothing(num_without: int, told: list[str]) -> None:
     report = SimpleNamespace(songs=[1, 2], num_without_lyrics=num_without)  # what is read of a scan
     warnings = start_warnings(Config.from_dict(ON), cast(ScanReport, report), None, FRESH)
