@@ -69,19 +69,21 @@ def test_row_5_a_lora_on_a_quantised_model_trains_resumes_and_exports(
     assert_bit_equal(uninterrupted, adapter(run_dir))
 
 
-def test_the_parts_that_are_not_quantised_may_stay_in_fp32(workshop: Workshop):
+def test_the_parts_that_are_not_quantised_may_stay_in_fp32_and_the_lyrics_embedder_trains(workshop: Workshop):
     settings = {
         "mixed_precision": "bf16",
         "base_model_precision": "int8-quanto",
         "base_model_default_dtype": "fp32",
         "quantize_via": "cpu",
         "text_encoder_1_precision": "int8-quanto",
+        "lyrics_embedder_train": True,
         "max_train_steps": 1,
     }
     run_dir = workshop.run_dir(**settings)
     assert workshop.train(run_dir) == 0
     assert events(run_dir, "model_loaded")[0]["dtype"] == "float32"
     assert events(run_dir, "adapter_exported")[0]["verified"]
+    assert len(list(run_dir.checkpoint(1).glob("lyrics_embedder/*.safetensors"))) == 1
 
 
 def test_text_states_of_another_precision_are_other_cache_entries(workshop: Workshop):
