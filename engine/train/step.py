@@ -70,20 +70,9 @@ def train_step(
     """
     started = time.perf_counter()
     num_samples = sum(len(batch.files) for batch in micro_batches)
-    terms_of = []
-    for cpu_batch in micro_batches:
-        batch = cpu_batch.to(device)
-        rolled = None
-        if any(batch.walks):
-            # Autocast of its own: it keeps the weights that it casts, and these are cast without gradient.
-            with clock.span("rollout"), precision_context(config, device):
-                rolled = family.roll_out(state.model, batch, sigmas=sigmas, reflexflow=reflexflow_of(config))
-        with clock.span("forward"), precision_context(config, device):
-            terms = family.loss(state.model, batch, sigmas=sigmas, ssl_weight=ssl_weight, rolled=rolled)
-        with clock.span("backward"):
-            share = terms.total * (len(batch.files) / num_samples)
-            (share if state.scaler is None else state.scaler.scale(share)).backward()
-        terms_of.append(terms)
+    shares = [len(batch.files) / num_samples for batch in micro_batches]
+    maths = _Maths(family, config, sigmas, ssl_weight, device, clock)
+    terms_of = [_accumulate(state, batch, share, maths) for batch, share in zip(micro_batches, shares, strict=True)]
 
     with clock.span("optimizer"):
         if state.scaler is not None:
@@ -92,16 +81,14 @@ def train_step(
         grad_norm = clip_gradients(
             state.trainable.values(), max_norm=config.max_grad_norm, method=config.grad_clip_method
         )
-    weights = [len(batch.files) / num_samples for batch in micro_batches]
-    loss, ssl_loss, norm = _read(terms_of, weights, grad_norm)
+    loss, ssl_loss, norm = _read(terms_of, shares, grad_norm)
     _check_finite(state, micro_batches, terms_of, loss=loss, grad_norm=norm)
 
     lr, embedder_lr = state.rate(), state.embedder_rate()
     with clock.span("optimizer"):
-        _move(state, set_to_none=config.set_grads_to_none)
-    state.step += 1
-    if state.ema is not None:
-        with clock.span("optimizer"):
+        _move(state, overflowed=not math.isfinite(norm), set_to_none=config.set_grads_to_none)
+        state.step += 1
+        if state.ema is not None:
             state.ema.update(state.step)
 
     audio_s = sum(batch.audio_s for batch in micro_batches)
@@ -123,12 +110,43 @@ def train_step(
     )
 
 
-def _move(state: TrainState, *, set_to_none: bool) -> None:
-    """Step, zero and schedule every optimizer; with a loss scaler, one that overflowed stands still."""
+@dataclass(frozen=True, slots=True)
+class _Maths:
+    """What a micro-batch is worked on with."""
+
+    family: ModelFamily
+    config: Config
+    sigmas: Tensor
+    ssl_weight: float
+    device: torch.device
+    clock: StepClock
+
+
+def _accumulate(state: TrainState, cpu_batch: Batch, share: float, maths: _Maths) -> LossTerms:
+    """Forward and backward of one micro-batch, which is this share of the step's samples."""
+    clock, config, device = maths.clock, maths.config, maths.device
+    batch, rolled = cpu_batch.to(device), None
+    if any(batch.walks):
+        # Autocast of its own: it keeps the weights that it casts, and these are cast without gradient.
+        with clock.span("rollout"), precision_context(config, device):
+            rolled = maths.family.roll_out(state.model, batch, sigmas=maths.sigmas, reflexflow=reflexflow_of(config))
+    with clock.span("forward"), precision_context(config, device):
+        terms = maths.family.loss(state.model, batch, sigmas=maths.sigmas, ssl_weight=maths.ssl_weight, rolled=rolled)
+    with clock.span("backward"):
+        total = terms.total * share
+        torch.autograd.backward(total if state.scaler is None else state.scaler.scale(total))
+    return terms
+
+
+def _move(state: TrainState, *, overflowed: bool, set_to_none: bool) -> None:
+    """Step, zero and schedule every optimizer; where gradients overflowed the loss scaler, all of them stand still.
+
+    All: clipping to a norm that is not finite has spoilt the gradients of the others too.
+    """
     for optimizer in state.optimizers:
         if state.scaler is None:
             optimizer.step()
-        else:
+        elif not overflowed:
             state.scaler.step(optimizer)
     if state.scaler is not None:
         state.scaler.update()
