@@ -12,10 +12,7 @@ import pytest
 from acestep_tui.cli import run_command_line
 from acestep_tui.headless import model_verify
 from acestep_tui.runs.caches import known_uses, preparations_folder
-from engine.contract.model_files import RELEASED_MODEL
 from engine.contract.run_dir import RunDir
-from engine.hardware.models import storage_folder
-from engine.model.tiny import write_tiny_checkpoint
 from engine.verify import sound, training
 from engine.verify.outcome import CHECKS
 from tests.packaging.test_readme import blocks, typed
@@ -24,28 +21,15 @@ from tests.worker.front_end import ROOT
 from tests.worker.real_front_end import events
 
 PAGE = (ROOT / "docs" / "first-real-run.md").read_text(encoding="utf-8")
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home whose hub cache holds a tiny model under the released one's name, and two songs."""
-    monkeypatch.chdir(tmp_path)
-    for name, folder in {"HOME": "home", "XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache", "HF_HOME": "hf"}.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("ACESTEP_CACHE", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-    storage = storage_folder(RELEASED_MODEL)
-    write_tiny_checkpoint(storage / "snapshots" / COMMIT)
-    (storage / "refs").mkdir()
-    (storage / "refs" / "main").write_text(COMMIT, encoding="ascii")
+def place(home_with_model: Path) -> Path:
+    """A home with the model, and two songs."""
+    (home_with_model / "songs").mkdir()
     for seed in range(2):
-        (tmp_path / "songs").mkdir(exist_ok=True)
-        write_song(tmp_path / "songs" / f"song_{seed}.wav", seed=seed)
-    return tmp_path
+        write_song(home_with_model / "songs" / f"song_{seed}.wav", seed=seed)
+    return home_with_model
 
 
 def test_the_page_works_as_it_stands(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
