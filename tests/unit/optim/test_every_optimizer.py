@@ -59,10 +59,10 @@ each_optimizer = pytest.mark.parametrize("name", list(CASES))
 class Trained:
     """A matrix large enough for 8 bits and a vector, with an optimizer on them."""
 
-    def __init__(self, name: str, **settings: Any) -> None:
+    def __init__(self, name: str, *, device: str = "cpu", **settings: Any) -> None:
         generator = torch.Generator().manual_seed(1)
         self.weights = {
-            shape: nn.Parameter(torch.randn(size, generator=generator).to(trained_dtype(name)))
+            shape: nn.Parameter(torch.randn(size, generator=generator).to(device, trained_dtype(name)))
             for shape, size in (("matrix", (64, 80)), ("vector", (48,)))
         }
         case = CASES[name]
@@ -72,7 +72,7 @@ class Trained:
     def move(self, gradients: Sequence[list[Tensor]]) -> None:
         for step in gradients:
             for weight, gradient in zip(self.weights.values(), step, strict=True):
-                weight.grad = gradient.to(weight.dtype, copy=True)  # some optimizers work in it
+                weight.grad = gradient.to(weight, copy=True)  # some optimizers work in it
             self.optimizer.step()
             self.optimizer.zero_grad()
 
@@ -81,7 +81,7 @@ class Trained:
         has_modes = hasattr(self.optimizer, "eval")
         if has_modes:
             self.optimizer.eval()  # type: ignore[attr-defined]
-        copies = [weight.detach().clone() for weight in self.weights.values()]
+        copies = [weight.detach().cpu().clone() for weight in self.weights.values()]
         if has_modes:
             self.optimizer.train()  # type: ignore[attr-defined]
         return copies
@@ -99,8 +99,8 @@ def gradients(name: str, steps: int = NUM_STEPS) -> list[list[Tensor]]:
 
 @each_optimizer
 @pytest.mark.parametrize("steps", [1, 3])
-def test_a_step_is_the_one_written_by_hand(name: str, steps: int) -> None:
-    trained = Trained(name)
+def test_a_step_is_the_one_written_by_hand(name: str, steps: int, device: str = "cpu") -> None:
+    trained = Trained(name, device=device)
     start, moves = trained.judged(), gradients(name, steps)
     case = CASES[name]
     expected = reference.last(case.step, start, moves, case.hyper | {"lr": case.lr})
@@ -115,7 +115,7 @@ def exact(trained: Trained) -> list[Tensor]:
     """The weights in float64; bf16 ones with the rest that their rounding left."""
     states = trained.optimizer.state
     return [
-        judged.double() + states[weight]["rest"].double() if "rest" in states[weight] else judged.double()
+        judged.double() + states[weight]["rest"].cpu().double() if "rest" in states[weight] else judged.double()
         for judged, weight in zip(trained.judged(), trained.weights.values(), strict=True)
     ]
 
@@ -130,9 +130,9 @@ def test_the_weights_move_and_no_two_optimizers_go_the_same_way(name: str) -> No
 
 
 @each_optimizer
-def test_saved_and_restored_it_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+def test_saved_and_restored_it_goes_on_bit_for_bit(name: str, tmp_path: Path, device: str = "cpu") -> None:
     moves = gradients(name)
-    straight, stopped, resumed = (Trained(name) for _ in range(3))
+    straight, stopped, resumed = (Trained(name, device=device) for _ in range(3))
     straight.move(moves)
     stopped.move(moves[:2])
     judged = stopped.judged()
@@ -166,7 +166,9 @@ def test_memory_of_what_is_not_trained_now_is_named() -> None:
 
 @each_optimizer
 def test_options_reach_the_optimizer(name: str) -> None:
-    option = {"torch-sgd": "momentum=0.5", "torch-adafactor": "weight_decay=0.3"}.get(name, "beta1=0.5,weight_decay=0.3")
+    option = {"torch-sgd": "momentum=0.5", "torch-adafactor": "weight_decay=0.3"}.get(
+        name, "beta1=0.5,weight_decay=0.3"
+    )
     plain, other = Trained(name), Trained(name, optimizer_config=option)
     for trained in (plain, other):
         trained.move(gradients(name, 2))
