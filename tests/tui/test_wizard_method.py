@@ -40,6 +40,8 @@ async def test_a_goal_sets_its_values_and_keeps_yours(tmp_path):
         await until(pilot, lambda: screen.draft.value("goal") == "language")
         assert screen.draft.value("lora_rank") == 128
         assert screen.draft.value("learning_rate") == 5e-5
+        assert screen.draft.value("lyrics_embedder_train") is True
+        assert "train it too" in row_with(app, "Lyric reader")
 
 
 async def test_a_new_draft_begins_at_the_goal_and_has_a_voices_values(tmp_path):
