@@ -24,6 +24,11 @@ FITS_SHARE = 0.9
 ROOMY_SHARE = 0.7
 """More than one song at once only where much room is left: the estimate is one, and other programs come and go."""
 
+INT8_BELOW_BYTES, INT4_BELOW_BYTES = 20 * GB, int(7.2 * GB)
+"""Free memory below which the model is stored smaller at once (config-formats.md section 10, row 2: cards of 8 to 16
+GB, and below 8), one song at a time and recomputing, though more may seem to fit: a card of that size often draws a
+desktop too, and what an estimate is wrong by is a larger part of it."""
+
 _TIGHT_PIECE_S = 60.0  # nothing long where little is left
 _BF16_CAPABILITY = (8, 0)
 _CARD_SIZES_GB = (6, 8, 12, 16, 24, 32, 48, 80, 96, 141)
@@ -94,7 +99,7 @@ class Search:
         for piece_s in self._pieces():
             for precision in self._precisions():
                 for batch_size in self._batches():
-                    for recompute in (False, True):
+                    for recompute in (True,) if self._is_small else (False, True):
                         yield Choice(piece_s, precision, batch_size, recompute, self.number_format)
 
     def _pieces(self) -> Sequence[float]:
@@ -106,10 +111,20 @@ class Search:
         # Widening weights anew for each product pays on a card alone; and a full fine-tune cannot train them.
         if self.device.kind != "cuda" or self.base.get("model_type") == "full":
             return PRECISIONS[:1]
-        return [name for name in PRECISIONS if name in works]
+        usual = PRECISIONS
+        if self._is_small:
+            free = self.device.free_bytes or 0
+            usual = PRECISIONS[1:] if free >= INT4_BELOW_BYTES else PRECISIONS[2:]
+        return [name for name in usual if name in works] or PRECISIONS[:1]
 
     def _batches(self) -> Sequence[int]:
-        return BATCHES if self.device.kind == "cuda" else BATCHES[-1:]
+        return BATCHES if self.device.kind == "cuda" and not self._is_small else BATCHES[-1:]
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether little is free on a card: see `INT8_BELOW_BYTES`."""
+        free = self.device.free_bytes
+        return self.device.kind == "cuda" and free is not None and free < INT8_BELOW_BYTES
 
 
 def card_for(needed_bytes: int) -> int:

@@ -46,17 +46,17 @@ def proposed(machine, settings=TODAY, **more):
     [
         ("3 GB", ("int4-quanto", "bf16", 1, True, 30.0, "too big")),
         ("4 GB", ("int4-quanto", "bf16", 1, True, 30.0, "tight")),
-        ("6 GB", ("int8-quanto", "bf16", 1, True, 120.0, "fits")),
+        ("6 GB", ("int4-quanto", "bf16", 1, True, 120.0, "fits")),
         ("8 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
-        ("10 GB", ("no_change", "bf16", 1, True, None, "fits")),
-        ("12 GB", ("no_change", "bf16", 1, True, None, "fits")),
-        ("16 GB", ("no_change", "bf16", 4, True, None, "fits")),
+        ("10 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
+        ("12 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
+        ("16 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
         ("24 GB", ("no_change", "bf16", 4, True, None, "fits")),
         ("2 x 24 GB", ("no_change", "bf16", 4, True, None, "fits")),
         ("40 GB", ("no_change", "bf16", 4, True, None, "fits")),
         ("80 GB", ("no_change", "bf16", 4, False, None, "fits")),
-        ("T4", ("no_change", "fp16", 4, True, None, "fits")),
-        ("V100", ("no_change", "fp16", 4, True, None, "fits")),
+        ("T4", ("int8-quanto", "fp16", 1, True, None, "fits")),
+        ("V100", ("int8-quanto", "fp16", 1, True, None, "fits")),
         ("Mac 36 GB", ("no_change", "bf16", 1, False, None, "fits")),
         ("Mac 64 GB", ("no_change", "bf16", 1, False, None, "fits")),
         ("Mac 128 GB", ("no_change", "bf16", 1, False, None, "fits")),
@@ -144,14 +144,16 @@ def test_more_memory_is_never_worse():
 
 def test_reasons_are_computed():
     advice = proposed(MACHINES["12 GB"]).advice
-    assert advice["train_batch_size"].reason == "2 would need 8.4 GB: it fits, with less to spare."
+    assert advice["train_batch_size"].reason == "2 would need 6.7 GB: it fits, with less to spare."
     assert advice["audio_max_duration_seconds"].reason == "Whole songs fit your card. The model ends at 4 minutes."
     assert advice["gradient_checkpointing"].reason == "Far less memory; each step takes twice as long."
-    assert advice["base_model_precision"].reason == "The model as it is takes 4.8 GB: nothing is lost."
+    assert advice["base_model_precision"].reason == "Half the size, nearly the same sound: 2.5 not 4.8 GB."
+    large = proposed(MACHINES["24 GB"]).advice
+    assert large["base_model_precision"].reason == "The model as it is takes 4.8 GB: nothing is lost."
     assert advice["compile"].reason == "Nothing is compiled in this version yet."
     small = proposed(MACHINES["6 GB"], COMPILED).advice
     assert small["audio_max_duration_seconds"].reason == "4 minutes would need 6.7 GB; 5.6 GB are free."
-    assert small["base_model_precision"].reason == "Half the size, nearly the same sound: 2.5 not 4.8 GB."
+    assert small["base_model_precision"].reason == "A third of the size, slightly coarser: 1.4 not 4.8 GB."
     assert small["compile"].reason == "Starts 30 s later, then steps are up to 4 times faster."
     smallest = proposed(MACHINES["4 GB"]).advice
     assert smallest["base_model_precision"].reason == "A third of the size, slightly coarser: 1.4 not 4.8 GB."
@@ -163,11 +165,6 @@ def test_reasons_are_computed():
         ("24 GB", TODAY, "The model fits as it is (bf16), with four songs at once. No need to make it smaller."),
         (
             "12 GB",
-            TODAY,
-            "The model fits as it is (bf16), with whole songs of 4 minutes, one at a time. No need to make it smaller.",
-        ),
-        (
-            "8 GB",
             TODAY,
             ("Stored with fewer digits (int8), the model takes 2.5 GB instead of 4.8, so whole songs of 4 minutes fit, "
             "one at a time."),
