@@ -28,12 +28,13 @@ from acestep_tui.widgets.lines import Lines
 from acestep_tui.widgets.paint import BOLD, MUTED, Part, join, text
 from acestep_tui.wizard.draft import UNNAMED
 from acestep_tui.wizard.preset import planned_config
-from acestep_tui.wizard.song_detail import SongDetail, song_detail, sound_problems
+from acestep_tui.wizard.song_detail import SongDetail, song_detail
 from acestep_tui.wizard.songs import ShownRow, SongKey, song_key
 from engine.contract.backends import DEMO_SONGS, LocalBackend
 from engine.contract.paths import expanded
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.captions import caption_file
+from engine.dataset.doctor_sound import sound_problems
 from engine.dataset.lyrics_files import lyrics_paths
 from engine.dataset.sound_facts import SoundFacts, listen
 

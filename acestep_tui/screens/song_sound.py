@@ -11,9 +11,10 @@ from acestep_tui import format as fmt
 from acestep_tui.widgets import paint
 from acestep_tui.widgets.paint import ACCENT, ERROR, MUTED, fit, join, spread, text, title, wrap
 from acestep_tui.widgets.spark import wave
-from acestep_tui.wizard.song_detail import CLIPPED_SHARE, SongDetail
+from acestep_tui.wizard.song_detail import SongDetail
 from acestep_tui.wizard.songs import GLYPHS, ShownRow, State
 from acestep_tui.wizard.songs_page import STYLES
+from engine.dataset.doctor_sound import CLIPPED_SHARE
 from engine.dataset.sound_facts import SoundFacts
 from engine.planning.lengths import SAMPLE_RATE
 

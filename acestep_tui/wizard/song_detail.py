@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +13,10 @@ from acestep_tui.wizard.songs import SongRow, State
 from engine.contract.backends import LocalBackend
 from engine.contract.config import Config
 from engine.dataset.captions import caption_file
-from engine.dataset.report import Problem, Song
-from engine.dataset.sound_facts import SoundFacts
+from engine.dataset.doctor_duplicates import same_files
+from engine.dataset.report import Song
 from engine.planning.data_facts import SongUse, num_held_out, song_uses
 from engine.planning.disk import audio_entry_bytes
-
-CLIPPED_SHARE = 0.01
-"""From this share of samples at full scale on a song is said to clip."""
-
-_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,56 +137,12 @@ def song_detail(
     )
 
 
-def sound_problems(name: str, sound: SoundFacts) -> list[Problem]:
-    """What listening to a song found that its header does not tell."""
-    if sound.is_silent:
-        return [Problem(name, "warning", "silent", "silent")]
-    if sound.clipped_share >= CLIPPED_SHARE:
-        return [Problem(name, "warning", "clipped", f"clips {100 * sound.clipped_share:.1f} %")]
-    return []
-
-
 def find_duplicates(rows: Sequence[SongRow], *, should_stop: Callable[[], bool]) -> dict[tuple[str, str], str]:
     """Files with the very same content as an earlier one, by data set and name, with the earlier one's name.
 
     Only files of equal length and size are read. For a thread; what is found so far is returned when stopped.
     """
-    alike: dict[tuple[int, int], list[SongRow]] = {}
-    for row in rows:
-        if row.song is not None:
-            alike.setdefault((row.song.num_samples, row.song.size_bytes), []).append(row)
-    found: dict[tuple[str, str], str] = {}
-    for group in alike.values():
-        first: dict[str, str] = {}
-        for row in group if len(group) > 1 else ():
-            if should_stop():
-                return found
-            digest = _digest(row.song) if row.song is not None else ""
-            if digest and digest in first:
-                found[row.backend_id, row.name] = first[digest]
-            elif digest:
-                first[digest] = row.name
-    return found
-
-
-def duplicate_problems(duplicates: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], tuple[Problem, ...]]:
-    """The same as problems of rows."""
-    return {
-        key: (Problem(key[1], "warning", "duplicate", f"the same as {other.rpartition('/')[2]}"),)
-        for key, other in duplicates.items()
-    }
-
-
-def _digest(song: Song) -> str:
-    """Hash of a file's content; empty when it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with song.path.open("rb") as file:
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
-    except OSError:
-        return ""
-    return digest.hexdigest()
+    return same_files((row.song for row in rows if row.song is not None), should_stop=should_stop)
 
 
 def _caption_source(row: SongRow, backend: LocalBackend | None) -> str:

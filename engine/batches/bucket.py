@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.batches.crop import clip_lyrics, cut_start
+from engine.batches.crop import clip_lyrics
 from engine.contract.events import RunWarning
 from engine.dataset.report import WHOLE_SONG_SHARE, Problem, Song
 from engine.model.card import SAMPLE_RATE, encoded_frames, whole_frames
+from engine.planning.cuts import piece_starts
 from engine.planning.lengths import MAX_CLIP_S, MIN_CLIP_S, USED_SHARE, choose_lengths, interval_length
 
 if TYPE_CHECKING:
@@ -167,10 +168,7 @@ def _admitted(song: Song, audio: AudioBlock, limit_s: float, problems: list[Prob
 def _entry(song: Song, length: int, bucket: str, audio: AudioBlock) -> Entry:
     samples = _num_samples(song)
     num_pieces = samples // length if audio.long_clip == "pieces" else 1
-    if num_pieces > 1:
-        starts = [piece * length for piece in range(num_pieces)]
-    else:
-        starts = [cut_start(samples, length, mode=audio.truncation_mode, key=song_key(song))]
+    starts = piece_starts(samples, length, num_pieces=num_pieces, mode=audio.truncation_mode, key=song_key(song))
     clips = tuple(
         Clip(
             song=song,

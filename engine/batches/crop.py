@@ -1,36 +1,12 @@
-"""Which part of a song a clip is, and which of its lyrics belong to that part (spec config-formats.md 2.2)."""
+"""Which of a song's lyrics belong to a part of it (spec config-formats.md 2.2)."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.batches.bucket import Clip
-
-
-def stable_fraction(key: str) -> float:
-    """A number in [0, 1) that depends on ``key`` alone, the same on every machine and in every run."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / 2**48
-
-
-def cut_start(num_samples: int, length: int, *, mode: str, key: str) -> int:
-    """First sample of the part of a song that survives a cut.
-
-    Args:
-        num_samples: Length of the song.
-        length: Length of the cut, at most ``num_samples``.
-        mode: ``beginning``, ``end`` or ``random`` (``truncation_mode``).
-        key: What a random start is drawn from: the same song starts at the same place in every run, because the
-            place is frozen into its cache entry.
-    """
-    spare = num_samples - length
-    if mode == "end":
-        return spare
-    if mode == "random":
-        return int(stable_fraction(key) * (spare + 1))
-    return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from dataclasses import replace
 import torch
 
 from engine.batches.bucket import Clip, song_key
-from engine.batches.crop import stable_fraction
 from engine.batches.sampler import Visit
 from engine.dataset.report import WHOLE_SONG_SHARE
 from engine.model.card import SAMPLE_RATE
 from engine.objective.randomness import sample_generator
+from engine.planning.cuts import stable_fraction
 
 
 class Recut:

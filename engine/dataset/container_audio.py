@@ -33,8 +33,8 @@ def probe(path: Path, file: BinaryIO) -> AudioInfo | None:
     import av  # 60 ms: FFmpeg
 
     try:
-        with _container(path) as container:
-            stream = _audio_stream(container)
+        with open_container(path) as container:
+            stream = audio_stream(container)
             name = container.format.name
             rate, num_channels = int(stream.rate or 0), int(stream.channels)
             if rate <= 0 or num_channels <= 0:
@@ -78,8 +78,8 @@ def _decoded(path: Path, info: AudioInfo) -> Iterator[Samples]:
     import av
     import numpy as np
 
-    with _container(path) as container:
-        stream = _audio_stream(container)
+    with open_container(path) as container:
+        stream = audio_stream(container)
         # Planar float from any sample type; rate and layout stay those of the first frame.
         resampler = None
         position, first_s = 0, None
@@ -109,7 +109,7 @@ def _num_readable(path: Path, file: BinaryIO, info: AudioInfo) -> int:
     return position
 
 
-def _container(path: Path) -> Any:
+def open_container(path: Path) -> Any:
     """Open a container. The path is made absolute: a name like "concat:a|b" would be a protocol to FFmpeg."""
     import av
 
@@ -117,7 +117,7 @@ def _container(path: Path) -> Any:
     return av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="ignore")
 
 
-def _audio_stream(container: Any) -> Any:
+def audio_stream(container: Any) -> Any:
     """The first audio stream.
 
     Raises:

@@ -32,7 +32,7 @@ def probe(file: BinaryIO) -> AudioInfo | None:
     import soundfile  # 30 ms: libsndfile and cffi
 
     try:
-        sound = _sound_file(file)
+        sound = open_sound(file)
     except soundfile.LibsndfileError:
         return None
     with sound:
@@ -65,7 +65,7 @@ def blocks(path: Path, file: BinaryIO, info: AudioInfo, start: int) -> Iterator[
     import soundfile
 
     position = 0
-    with _sound_file(file) as sound:
+    with open_sound(file) as sound:
         try:
             position = sound.seek(start)
             while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
@@ -75,7 +75,7 @@ def blocks(path: Path, file: BinaryIO, info: AudioInfo, start: int) -> Iterator[
             raise UnreadableAudioError(damaged_after(position, info.sample_rate)) from error
 
 
-def _sound_file(file: BinaryIO) -> Any:
+def open_sound(file: BinaryIO) -> Any:
     """A SoundFile on an open unbuffered file, so that names in any encoding open; `file` stays open."""
     import soundfile
 
@@ -101,7 +101,7 @@ def _num_readable(file: BinaryIO) -> int:
 
     position = 0
     try:
-        with _sound_file(file) as sound:
+        with open_sound(file) as sound:
             while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                 position += len(block)
     except soundfile.LibsndfileError:

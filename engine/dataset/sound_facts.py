@@ -92,6 +92,23 @@ def listen(path: Path, *, should_stop: Callable[[], bool] | None = None) -> Soun
     )
 
 
+def num_clipped(levels: Samples) -> int:
+    """How many samples of a block (channels, n) of magnitudes lie in runs at full scale.
+
+    Clipping begins with two samples at the ceiling side by side; one alone is a peak that just fits.
+    """
+    import numpy as np
+
+    at_ceiling = levels >= CLIPPING_LEVEL
+    if not at_ceiling.any():
+        return 0
+    runs = at_ceiling[:, 1:] & at_ceiling[:, :-1]
+    in_runs = np.zeros_like(at_ceiling)
+    in_runs[:, 1:] |= runs
+    in_runs[:, :-1] |= runs
+    return int(in_runs.sum())
+
+
 class _Meter:
     """Levels of a stream of blocks."""
 
@@ -115,13 +132,7 @@ class _Meter:
         loudest = levels.max(axis=0)
         self.peak = max(self.peak, float(loudest.max(initial=0.0)))
         self._outline(loudest)
-        # Clipping begins with two samples at the ceiling side by side; one alone is a peak that just fits.
-        at_ceiling = levels >= CLIPPING_LEVEL
-        runs = at_ceiling[:, 1:] & at_ceiling[:, :-1]
-        in_runs = np.zeros_like(at_ceiling)
-        in_runs[:, 1:] |= runs
-        in_runs[:, :-1] |= runs
-        self._num_clipped += int(in_runs.sum())
+        self._num_clipped += num_clipped(levels)
         self._silence(loudest)
         self.num_samples += block.shape[1]
 

@@ -20,7 +20,7 @@ from acestep_tui.widgets.rows import Rows
 from acestep_tui.wizard.look import SongFacts
 from acestep_tui.wizard.preset import planned_config
 from acestep_tui.wizard.schedule_advice import example_of
-from acestep_tui.wizard.song_detail import duplicate_problems, find_duplicates
+from acestep_tui.wizard.song_detail import find_duplicates
 from acestep_tui.wizard.song_messages import nothing_usable, song_facts
 from acestep_tui.wizard.song_scan import ScanStopped, SongScan, detect_languages, scan_key, scan_songs
 from acestep_tui.wizard.songs import ShownRow, SongKey, SongTable, song_key
@@ -30,6 +30,7 @@ from acestep_tui.wizard.steps.base import Fact, Step
 from acestep_tui.wizard.steps.song_table import ColumnNames, CountsLine, FolderField, Messages, PlaceLine, SongRows
 from engine.contract.errors import DataError, UserError
 from engine.contract.fields_base import WizardStep
+from engine.dataset.doctor_duplicates import duplicate_problems
 from engine.dataset.report import Problem
 
 if TYPE_CHECKING:

@@ -7,14 +7,11 @@ import hashlib
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from acestep_tui.wizard.song_detail import (
-    duplicate_problems,
-    find_duplicates,
-    song_detail,
-    sound_problems,
-)
+from acestep_tui.wizard.song_detail import find_duplicates, song_detail
 from acestep_tui.wizard.song_text import read_caption, read_lyrics_text
 from engine.contract.config import Config
+from engine.dataset.doctor_duplicates import duplicate_problems
+from engine.dataset.doctor_sound import sound_problems
 from engine.dataset.sound_facts import SoundFacts
 from engine.planning.disk import audio_entry_bytes
 from tests.unit.wizard.song_rows import row, table
