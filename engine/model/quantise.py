@@ -77,17 +77,22 @@ def quantise(weight: Tensor, bits: Bits, *, name: str = "a weight") -> Codes:
     if not weight.isfinite().all():
         raise ModelError(f"{name} holds values that are not finite", hint="Download or copy the model again.")
     if bits == 8:
-        scale = _not_zero(weight.abs().amax(dim=1, keepdim=True) / _LARGEST[8])
+        scale = _not_zero(_divided(weight.abs().amax(dim=1, keepdim=True), _LARGEST[8]))
         return Codes((weight / scale).round_().to(torch.int8), scale, None)
     groups = F.pad(weight, (0, -weight.shape[1] % GROUP_COLUMNS)).unflatten(1, (-1, GROUP_COLUMNS))
     # Zero lies within every group's range, so that rounding the offset to bfloat16 costs little of a step.
     low = groups.amin(dim=2, keepdim=True).clamp_(max=0)
     high = groups.amax(dim=2, keepdim=True).clamp_(min=0)
-    scale = _not_zero(((high - low) / _LARGEST[4]).bfloat16().float())
+    scale = _not_zero(_divided(high - low, _LARGEST[4]).bfloat16().float())
     offset = low.bfloat16()
     codes = ((groups - offset.float()) / scale).round_().clamp_(0, _LARGEST[4]).to(torch.uint8)
     first, second = codes.chunk(2, dim=2)
     return Codes(first | second << 4, scale.bfloat16(), offset)
+
+
+def _divided(values: Tensor, number: int) -> Tensor:
+    """``values / number`` rounded once: given a Python number, CUDA multiplies by its rounded reciprocal instead."""
+    return values / values.new_tensor(number)
 
 
 def _not_zero(scale: Tensor) -> Tensor:

@@ -218,7 +218,8 @@ async def test_pages_stay_whole_at_every_size(tmp_path, page):
         screen = await ready(pilot, app)
         step = screen.step
         assert (step.max_scroll_x, step.max_scroll_y) == (0, 0)
-        cut = [row for row in screen_text(app)[3:-1] if "…" in row.replace("runs/…", "")]
+        # At the end of its row it is the sign of a field that opens a list of files.
+        cut = [row for row in screen_text(app)[3:-1] if "…" in row.replace("runs/…", "").rstrip().removesuffix("  …")]
         assert not cut
         for size in ((100, 30), (60, 20)):
             await pilot.resize_terminal(*size)

@@ -39,13 +39,13 @@ async def test_a_list_opens_closes_and_chooses(tmp_path):
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("enter")
-        await until(pilot, lambda: bool(row_with(app, "❯ as it is (bf16)")) and bool(row_with(app, "  int4")))
-        await pilot.press("down", "enter")
-        await until(pilot, lambda: screen.draft.value("base_model_precision") == "int8-quanto")
+        await until(pilot, lambda: bool(row_with(app, "❯ int8")) and bool(row_with(app, "  int4")))
+        await pilot.press("up", "enter")
+        await until(pilot, lambda: screen.draft.value("base_model_precision") == "no_change")
         await until(pilot, lambda: "● yours" in row_with(app, "Model precision"))
         assert app.focused.label == "Save memory by"
         await pilot.press("shift+tab", "backspace")
-        assert screen.draft.value("base_model_precision") == "no_change"
+        assert screen.draft.value("base_model_precision") == "int8-quanto"
         await pilot.press("enter")
         await until(pilot, lambda: bool(row_with(app, "  int4")))
         await pilot.press("escape")
@@ -85,8 +85,8 @@ async def test_nothing_beneath_an_open_list_reads_on_in_its_rows(tmp_path, size)
         width = shown.own_width
         await pilot.click(offset=(shown.region.x + width + 2, shown.region.y + 1))
         await until(pilot, lambda: not screen.query(ChoiceList))
-        assert screen.draft.value("base_model_precision") == "no_change" and app.focused.label == "Model precision"
-        await until(pilot, lambda: "The model as it is takes" in "\n".join(screen_text(app)))
+        assert screen.draft.value("base_model_precision") == "int8-quanto" and app.focused.label == "Model precision"
+        await until(pilot, lambda: "Half the size, nearly the same sound" in "\n".join(screen_text(app)))
 
 
 async def test_a_value_of_a_later_version_is_named_and_cannot_be_taken(tmp_path):
