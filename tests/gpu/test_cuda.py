@@ -39,7 +39,9 @@ def test_it_trains_saves_and_resumes(workshop: Workshop, precision: str, model_t
     assert proofs["works"] and proofs["loads"] and proofs["resumes"]
 
 
-def test_the_device_agrees_with_the_processor(checkpoint):  # noqa: F811
+def test_the_device_agrees_with_the_processor(checkpoint, monkeypatch):  # noqa: F811
+    for backend in (torch.backends.cuda.matmul, torch.backends.cudnn):  # as a run before may have set them
+        monkeypatch.setattr(backend, "allow_tf32", False)
     models = {
         device: load_transformer(resolve_checkpoint(checkpoint), dtype=torch.float32, device=device)
         for device in ("cpu", "cuda")
