@@ -21,7 +21,7 @@ def test_preparing_while_training_changes_no_loss(workshop: Workshop, tmp_path: 
     for name, value in (("before", False), ("while", True)):
         run_dir = workshop.run_dir(
             name,
-            cache_dir=str(tmp_path / name),
+            cache_dir=str(tmp_path / "caches" / name),
             vae_cache_disable=value,
             text_cache_disable=value,
             mixed_precision=precision,
@@ -32,7 +32,7 @@ def test_preparing_while_training_changes_no_loss(workshop: Workshop, tmp_path: 
     # The first loss has no step before it whose sums a card may take in another order.
     assert losses["before"][0] == losses["while"][0]
     assert losses["before"] == pytest.approx(losses["while"], rel=1e-3)
-    assert [str(path) for path in (tmp_path / "while").rglob("*") if path.suffix == ".safetensors"] == []
+    assert list((tmp_path / "caches" / "while").rglob("*.safetensors")) == []
 
 
 def test_a_model_is_proved_right_on_the_card(checkpoint: Path):  # noqa: F811
