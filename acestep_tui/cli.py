@@ -211,6 +211,12 @@ def _cache(arguments: Sequence[str], worker_command: Sequence[str] | None) -> in
     return cache(arguments)
 
 
+def _scan(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
+    from acestep_tui.headless.scan_command import scan
+
+    return scan(arguments)
+
+
 def _model(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
     from acestep_tui.headless.model_command import model
 
@@ -267,6 +273,9 @@ COMMANDS: tuple[Command, ...] = (
         "config", "config show|explain KEY [FILE|env=NAME] [--json]", "every value with its origin; a setting", _config
     ),
     Command("migrate", 'migrate [--force] "COMMAND"', "a command line of ACE-Step's trainer as config/NAME", _migrate),
+    Command(
+        "scan", "scan DIR|FILE|env=NAME [--quick] [--show SONG]", "what is in your songs, and wrong with them", _scan
+    ),
     Command("model", "model status|fetch|verify [DIR|NAME]", "what is here of a model; get it; prove it right", _model),
     Command("cache", "cache build|status|verify|prune [FILE]", "prepare songs alone; look after what is there", _cache),
     Command("help", "help", "this page; `train --help` lists every setting", _help),

@@ -189,8 +189,8 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Delete broken files",
-        "Delete songs that cannot be read as sound, for good. Off, they are only left out and named. Never more than half "
-        "of the files.",
+        "Delete songs that cannot be read as sound, for good. Off, they are only left out and named. Never more than "
+        "half of the files.",
     ),
     Setting(
         "delete_unwanted_images",
@@ -198,7 +198,7 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Delete unused files",
-        "Delete songs that are too short or too long to be used, for good. Off, they are only left out and named. Never "
-        "more than half of the files.",
+        "Delete songs that are too short or too long to be used, for good. Off, they are only left out and named. "
+        "Never more than half of the files.",
     ),
 )

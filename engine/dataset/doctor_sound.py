@@ -118,9 +118,7 @@ def sound_problems(name: str, sound: Levels) -> list[Problem]:
         said.append(Problem(name, "warning", "clipped", f"clips {100 * sound.clipped_share:.1f} %"))
     if isinstance(sound, Heard):
         edges = {"begins": sound.leading_s, "ends": sound.trailing_s}
-        long = [
-            f"{verb} with {duration_words(seconds)} of silence" for verb, seconds in edges if seconds >= LONG_SILENCE_S
-        ]
+        long = [f"{verb} with {duration_words(s)} of silence" for verb, s in edges.items() if s >= LONG_SILENCE_S]
         if long:
             said.append(Problem(name, "warning", "long_silence", ", ".join(long)))
     return said

@@ -111,7 +111,7 @@ class Search:
         # Widening weights anew for each product pays on a card alone; and a full fine-tune cannot train them.
         if self.device.kind != "cuda" or self.base.get("model_type") == "full":
             return PRECISIONS[:1]
-        usual = PRECISIONS
+        usual: Sequence[str] = PRECISIONS
         if self._is_small:
             free = self.device.free_bytes or 0
             usual = PRECISIONS[1:] if free >= INT4_BELOW_BYTES else PRECISIONS[2:]
