@@ -87,9 +87,7 @@ class ModelFamily(Protocol):
     def conditions(self, batch: Batch) -> ConditionInputs:
         """What a batch conditions on."""
 
-    def roll_out(
-        self, model: nn.Module, batch: Batch, *, sigmas: Tensor, reflexflow: ReflexFlow | None
-    ) -> RolledOut:
+    def roll_out(self, model: nn.Module, batch: Batch, *, sigmas: Tensor, reflexflow: ReflexFlow | None) -> RolledOut:
         """Scheduled sampling: let the model walk as far as the batch says."""
 
     def loss(
@@ -191,9 +189,7 @@ class AceStepV1:
             speaker=None,
         )
 
-    def roll_out(
-        self, model: nn.Module, batch: Batch, *, sigmas: Tensor, reflexflow: ReflexFlow | None
-    ) -> RolledOut:
+    def roll_out(self, model: nn.Module, batch: Batch, *, sigmas: Tensor, reflexflow: ReflexFlow | None) -> RolledOut:
         """Scheduled sampling (config-formats.md section 7)."""
         return roll_out(
             model,
