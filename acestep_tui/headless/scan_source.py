@@ -19,6 +19,9 @@ from engine.dataset.hub_folder import folder_of, holds_rows
 if TYPE_CHECKING:
     from engine.contract.backends import LocalBackend
     from engine.contract.config import Config
+    from engine.contract.validate import Notice
+
+_ABOUT_TRAINING = ("no_length", "no_clips")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def _configuration(source: str, overrides: Sequence[str], *, cwd: Path) -> tuple
     songs = _songs(source, cwd=cwd)
     if songs is None:
         resolved = resolve(source, list(overrides), cwd=cwd)
-        return resolved.config, tuple(notice.message for notice in resolved.notices)
+        return resolved.config, _about_songs(resolved.notices)
     return _around(songs, overrides, cwd=cwd)
 
 
@@ -111,7 +114,12 @@ def _around(songs: dict[str, Any], overrides: Sequence[str], *, cwd: Path) -> tu
     config, findings = check_values(values, name="scan", where="command line", cwd=cwd)
     if findings.errors:
         raise ConfigError("\n".join(findings.errors), hint="Every setting: acestep-tui train --help")
-    return config, tuple(notice.message for notice in findings.notices)
+    return config, _about_songs(findings.notices)
+
+
+def _about_songs(notices: Sequence[Notice]) -> tuple[str, ...]:
+    """What a configuration has to say, without what concerns the length of a training and its test clips."""
+    return tuple(notice.message for notice in notices if notice.code not in _ABOUT_TRAINING)
 
 
 def _folder(backend: LocalBackend, config: Config) -> Path:
