@@ -273,9 +273,7 @@ COMMANDS: tuple[Command, ...] = (
         "config", "config show|explain KEY [FILE|env=NAME] [--json]", "every value with its origin; a setting", _config
     ),
     Command("migrate", 'migrate [--force] "COMMAND"', "a command line of ACE-Step's trainer as config/NAME", _migrate),
-    Command(
-        "scan", "scan DIR|FILE|env=NAME [--quick] [--show SONG]", "what is in your songs, and wrong with them", _scan
-    ),
+    Command("scan", "scan DIR|FILE|env=NAME [--show SONG]", "what is in your songs, what is wrong with them", _scan),
     Command("model", "model status|fetch|verify [DIR|NAME]", "what is here of a model; get it; prove it right", _model),
     Command("cache", "cache build|status|verify|prune [FILE]", "prepare songs alone; look after what is there", _cache),
     Command("help", "help", "this page; `train --help` lists every setting", _help),

@@ -79,7 +79,7 @@ def _numbers(found: Diagnosis) -> Iterator[str]:
     yield from _row("Shortest", shortest.relative_path)
     yield from _row("Longest", longest.relative_path)
     yield from _row("Format", _counted(found.counted("format")))
-    yield from _row("Rate", _counted({f"{int(k) / 1000:g} kHz": n for k, n in found.counted("sample_rate").items()}))
+    yield from _row("Rate", _rate_words(found))
     yield from _row("Channels", _channel_words(found))
     yield from _row("Captions", _caption_words(found))
     yield from _row("Lyrics", _lyrics_words(found))
@@ -112,15 +112,20 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {key}" for key, number in counts.items())
 
 
+def _rate_words(found: Diagnosis) -> str:
+    rates = found.counted("sample_rate")
+    said = [f"{number:,} at {int(hertz) / 1000:g} kHz" for hertz, number in rates.items()]
+    low = sum(song.sample_rate < LOW_RATE_HZ for song in found.songs)
+    few = f"; {low:,} below {LOW_RATE_HZ // 1000} kHz, without the highs that the model hears" if low else ""
+    return ", ".join(said) + few
+
+
 def _channel_words(found: Diagnosis) -> str:
-    names = {"1": "mono (both ears hear the same)", "2": "stereo"}
+    names = {"1": "mono (heard on both sides)", "2": "stereo"}
     said = [
         f"{number:,} {names.get(key, f'with {key} channels, mixed down to stereo')}"
         for key, number in found.counted("num_channels").items()
     ]
-    low = sum(song.sample_rate < LOW_RATE_HZ for song in found.songs)
-    if low:
-        said.append(f"{low:,} of a low rate: no highs above {LOW_RATE_HZ // 2000} kHz")
     return ", ".join(said)
 
 
@@ -210,8 +215,8 @@ def _ending(found: Diagnosis) -> Iterator[str]:
         told = f"▲ The prepared songs take {need}, but only {free} are free. Set cache_dir to another disk, or"
         yield from filled(f"{told} vae_cache_disable.", 0)
     if found.error:
-        for line in found.error.splitlines():
-            yield from filled(line if line.startswith(" ") else f"✗ {line}", 0)
+        # The reasons stand above, song by song.
+        yield from filled(f"✗ {found.error.splitlines()[0]}", 0)
         yield from filled(found.hint, _LOOSE) if found.hint else ()
     elif not found.problems and not found.lacks_room:
         yield "✓ nothing is wrong"

@@ -76,8 +76,9 @@ def find_song(files: Sequence[FileFinding], wanted: str) -> FileFinding:
         if found:
             several = ", ".join(one.relative_path for one in found[:5])
             raise ConfigError(f"--show {wanted}: {len(found)} songs are called so", hint=f"Name one in full: {several}")
-    close = difflib.get_close_matches(wanted, [name for one in files for name in (*_full(one), *_bare(one))], n=1)
-    hint = f"Did you mean {close[0]}?" if close else "Every song is listed by --json."
+    holding = [one.relative_path for one in files if wanted.casefold() in one.relative_path.casefold()]
+    close = holding or difflib.get_close_matches(wanted, [name for one in files for name in _bare(one)], n=1)
+    hint = f"Did you mean {close[0]}?" if close else "--json lists every song."
     raise ConfigError(f"--show {wanted}: there is no such song", hint=hint)
 
 
@@ -181,8 +182,9 @@ def _training_words(seen: Seen) -> str:
     detail = seen.detail
     if not seen.pieces:
         return detail.length_words
+    each = " a piece" if len(seen.pieces) > 1 else ""
     return (
-        f"{detail.length_words}; one of the {detail.group}; {seen.pieces[0].num_frames:,} latent frames a piece, "
+        f"{detail.length_words}; grouped with {detail.group}; {seen.pieces[0].num_frames:,} latent frames{each}, "
         f"{fmt.size(detail.prepared_bytes)} prepared"
     )
 
