@@ -111,5 +111,6 @@ def _masked(values: Tensor, frame_mask: Tensor | None) -> Tensor:
 
 
 def _unit(values: Tensor) -> Tensor:
-    norm = values.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
-    return values / norm.clamp_min(SMALLEST_SUM)
+    # The floor is under the root: a root's slope at zero is infinite, and one such sample would spoil its whole batch.
+    square = values.square().sum(dim=(1, 2, 3), keepdim=True)
+    return values / square.clamp_min(SMALLEST_SUM**2).sqrt()

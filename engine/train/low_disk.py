@@ -20,6 +20,7 @@ WAIT_S = 30.0
 LOOK_EVERY_S = 5.0
 """How often the disk is looked at where many small things are written."""
 
+_PATIENCE_S = 5.0
 _POLL_S = 0.2
 
 
@@ -113,8 +114,7 @@ class LowDisk:
             raise self._error(folder, doing, f"{self.script} cannot be run ({error.strerror}), and ") from error
         while child.poll() is None:
             if self.should_stop():
-                child.terminate()
-                child.wait()
+                _end(child)
                 raise StopRequested(f"stopped while {self.script.name} was making space; {doing} was not done")
             time.sleep(_POLL_S)
         if child.returncode:
@@ -128,3 +128,13 @@ def _size(num_bytes: int) -> str:
         if num_bytes >= scale:
             return f"{num_bytes / scale:.1f} {unit}"
     return f"{num_bytes} B"
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a program; one that does not listen is killed, so that a stop always comes to its end."""
+    child.terminate()
+    try:
+        child.wait(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

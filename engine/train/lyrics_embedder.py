@@ -173,7 +173,8 @@ def with_kept_embedder_rate(config: Config, began: Mapping[str, Any], *, warn: C
     wanted = embedder_values(config)
     if not config.lyrics_embedder_train or wanted["lr_scheduler"].startswith("constant"):
         return config
-    rate = began.get("lyrics_embedder_lr") or began["learning_rate"]
+    own = began.get("lyrics_embedder_lr")
+    rate = began["learning_rate"] if own is None else own  # 0 is a rate too
     if rate == wanted["learning_rate"]:
         return config
     if config.lyrics_embedder_lr is not None:

@@ -73,7 +73,10 @@ def test_direction_goes_from_nothing_to_four() -> None:
     x_0, way = tensors(2)
     torch.testing.assert_close(direction_loss(3 * way, x_0 + way, x_0, None), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(direction_loss(-way, x_0 + way, x_0, None), torch.full((2,), 4.0))
-    assert torch.isfinite(direction_loss(torch.zeros_like(way), x_0, x_0, None)).all()
+    still = torch.zeros_like(way).requires_grad_()
+    loss = direction_loss(still, x_0, x_0, None)
+    loss.sum().backward()
+    assert still.grad is not None and torch.isfinite(loss).all() and torch.isfinite(still.grad).all()
 
 
 def test_the_configuration_gives_the_strengths() -> None:
