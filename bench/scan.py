@@ -1,8 +1,8 @@
 """Seconds that `acestep-tui scan` takes for many songs, with and without ``--quick``.
 
 ``python -m bench.scan --songs 1000 --seconds 200 --out FILE``. Nine of ten songs are mp3 (128 kbit/s, stereo, 44.1
-kHz), the rest flac; each with a caption, four of five with lyrics. The mp3 come from twenty distinct pieces by starting
-each at another frame, so no two hold the same sound; the flac are cut to different lengths likewise.
+kHz), the rest flac; each with a caption, four of five with forty different lines of lyrics. The mp3 come from twenty
+distinct pieces by starting each at another frame, so no two hold the same sound; the flac are cut likewise.
 """
 
 from __future__ import annotations
@@ -23,9 +23,20 @@ import soundfile
 
 RATE = 44_100
 NUM_PIECES = 20
-LYRICS = (
-    "[verse]\nPaper lanterns on the bay\nHarbour lights go out one by one\n\n[chorus]\nCarry me away, carry me home\n"
-)
+NUM_LINES = 40
+WORDS = {
+    "en": "paper lanterns on the bay harbour lights go out one by one carry me away home the river runs",
+    "pt": "saudade da noite meu coração vem dançar na chuva sob a lua cheia o rio corre devagar e eu espero por você",
+}
+"""Lyrics are of one or the other, each line different: what is read twice is remembered and costs nothing."""
+
+
+def lyrics(index: int) -> str:
+    """Forty lines of seven words, with headings."""
+    generator = np.random.default_rng(index)
+    words = WORDS["pt" if index % 3 == 0 else "en"].split()
+    lines = [" ".join(generator.choice(words, size=7)) for _ in range(NUM_LINES)]
+    return "\n".join(["[verse]", *lines[: NUM_LINES // 2], "", "[chorus]", *lines[NUM_LINES // 2 :]]) + "\n"
 
 
 def piece(seconds: float, *, seed: int) -> np.ndarray:
@@ -38,35 +49,49 @@ def piece(seconds: float, *, seed: int) -> np.ndarray:
     return np.stack([tone + beat, tone - beat], axis=1).astype(np.float32)
 
 
-def mp3_frames(sound: np.ndarray) -> list[bytes]:
-    """The sound as mp3 frames."""
+def write_mp3(path: Path, sound: np.ndarray) -> None:
+    """The sound as an mp3 with a header that counts its frames, as every encoder of today writes it."""
     import av
 
-    stream = av.CodecContext.create("libmp3lame", "w")
-    stream.sample_rate, stream.layout, stream.format, stream.bit_rate = RATE, "stereo", "fltp", 128_000
-    frames = []
-    for start in range(0, len(sound) - 1151, 1152):
-        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[start : start + 1152].T), "fltp", "stereo")
-        block.sample_rate = RATE
-        frames += [bytes(packet) for packet in stream.encode(block)]
-    return frames
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=RATE, layout="stereo")
+        stream.bit_rate = 128_000
+        for start in range(0, len(sound) - 1151, 1152):
+            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[start : start + 1152].T), "fltp", "stereo")
+            block.sample_rate = RATE
+            container.mux(stream.encode(block))
+        container.mux(stream.encode(None))
+
+
+def write_later(path: Path, source: Path, *, num_skipped: int) -> None:
+    """The same mp3 without its first frames, which makes it another song for everybody who compares."""
+    import av
+
+    with av.open(str(source)) as original, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(original.streams.audio[0])
+        for number, packet in enumerate(original.demux(audio=0)):
+            if number >= num_skipped and packet.size:
+                packet.stream = stream
+                container.mux(packet)
 
 
 def write_songs(folder: Path, *, num_songs: int, seconds: float) -> None:
     """Fill a folder."""
     num_flac = num_songs // 10
     sounds = [piece(seconds, seed=seed) for seed in range(NUM_PIECES)]
-    pieces = [mp3_frames(sound) for sound in sounds]
+    pieces = [folder.parent / f"{folder.name}-{seed}.mp3" for seed in range(NUM_PIECES)]
+    for source, sound in zip(pieces, sounds, strict=True):
+        write_mp3(source, sound)
     for index in range(num_songs):
         if index < num_flac:
             path = folder / f"song_{index:04}.flac"
             soundfile.write(path, sounds[index % NUM_PIECES][1000 * (index // NUM_PIECES) :], RATE)
         else:
             path = folder / f"song_{index:04}.mp3"
-            path.write_bytes(b"".join(pieces[index % NUM_PIECES][3 * (index // NUM_PIECES) :]))
+            write_later(path, pieces[index % NUM_PIECES], num_skipped=3 * (index // NUM_PIECES))
         path.with_suffix(".txt").write_text(f"dream pop, female voice, take {index}")
         if index % 5:
-            path.with_suffix(".lyrics").write_text(f"{LYRICS}Number {index}\n")
+            path.with_suffix(".lyrics").write_text(lyrics(index), encoding="utf-8")
 
 
 def timed(folder: Path, *switches: str) -> float:
@@ -85,14 +110,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="acestep-scan-") as made:
-        write_songs(Path(made), num_songs=wanted.songs, seconds=wanted.seconds)
+        folder = Path(made) / "songs"
+        folder.mkdir()
+        write_songs(folder, num_songs=wanted.songs, seconds=wanted.seconds)
         found: dict[str, Any] = {
             "songs": wanted.songs,
             "seconds_a_song": wanted.seconds,
             "cores": os.cpu_count(),
             "python": platform.python_version(),
-            "quick_s": round(timed(Path(made), "--quick"), 1),
-            "standard_s": round(timed(Path(made)), 1),
+            "quick_s": round(timed(folder, "--quick"), 1),
+            "standard_s": round(timed(folder), 1),
         }
     print(json.dumps(found, indent=1))
     if wanted.out:

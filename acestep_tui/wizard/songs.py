@@ -32,6 +32,7 @@ _NOTES: dict[str, str] = {
     "too_short": "too short",
     "too_long": "too long",
     "silent": "silent",
+    "damaged": "damaged",
     "clipped": "clips",
     "duplicate": "duplicate",
     "no_lyrics": "no lyrics file",

@@ -1,7 +1,7 @@
 """How a song sounds, told from short parts of it: silence, clipping, damage, a fingerprint. A tenth of a full listen.
 
-A song of some minutes is heard in windows: its beginning and its end as far as they are silent and two seconds more,
-and eight seconds spread between them. What lies between the windows is not heard; `hear` with ``is_whole`` hears it.
+A song of some minutes is heard in windows: its beginning and its end as far as they are silent and a second more, and
+eight seconds spread between them. What lies between the windows is not heard; `hear` with ``is_whole`` hears it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLIPPED_SHARE = 0.01
 LONG_SILENCE_S = 3.0
 """From this length on silence at the beginning or the end is said."""
 
-_EDGE_S, _WINDOW_S, _NUM_WINDOWS = 2.0, 1.0, 8
+_EDGE_S, _WINDOW_S, _NUM_WINDOWS = 1.0, 1.0, 8
 _WHOLE_BELOW_S = 20.0  # windows would not be shorter
 _MAX_EDGE_S = 30.0  # more silence than this is measured by decoding everything, once
 _FINGERPRINT_S = 0.5
@@ -355,12 +355,14 @@ def _decoded_part(container: Any, stream: Any, info: AudioInfo, start: int, coun
             raise _NoWindows
         if (place_s + frame.samples / frame.rate) * info.sample_rate <= start:
             continue
-        if resampler is None:
-            resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=info.sample_rate)
-        for converted in resampler.resample(frame):
-            block = converted.to_ndarray().astype(np.float32, copy=False)
-            found.append(block)
-            num += block.shape[1]
+        if frame.format.name == "fltp" and frame.rate == info.sample_rate:
+            converted = [frame]  # most decoders give this: nothing to convert
+        else:
+            resampler = resampler or av.AudioResampler(format="fltp", layout=frame.layout, rate=info.sample_rate)
+            converted = resampler.resample(frame)
+        for one in converted:
+            found.append(one.to_ndarray().astype(np.float32, copy=False))
+            num += found[-1].shape[1]
         if num >= count:
             break
     if not found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +21,7 @@ from acestep_tui.wizard.look import SongFacts
 from acestep_tui.wizard.preset import planned_config
 from acestep_tui.wizard.schedule_advice import example_of
 from acestep_tui.wizard.song_detail import find_duplicates
+from acestep_tui.wizard.song_hearing import Problems, hear_songs, with_new
 from acestep_tui.wizard.song_messages import nothing_usable, song_facts
 from acestep_tui.wizard.song_scan import ScanStopped, SongScan, detect_languages, scan_key, scan_songs
 from acestep_tui.wizard.songs import ShownRow, SongKey, SongTable, song_key
@@ -31,7 +32,6 @@ from acestep_tui.wizard.steps.song_table import ColumnNames, CountsLine, FolderF
 from engine.contract.errors import DataError, UserError
 from engine.contract.fields_base import WizardStep
 from engine.dataset.doctor_duplicates import duplicate_problems
-from engine.dataset.report import Problem
 
 if TYPE_CHECKING:
     from acestep_tui.screens.song import SongScreen
@@ -71,11 +71,12 @@ class DatasetStep(Step):
         languages: dict[SongKey, str]
 
     @dataclass
-    class DuplicatesFound(Message):
-        """Which files are the same as another one."""
+    class LookedCloser(Message):
+        """Which files are the same as another one, or what is wrong with their sound."""
 
         key: tuple[Any, ...]
-        duplicates: dict[SongKey, str]
+        problems: Problems
+        duplicates: dict[SongKey, str] | None = None
 
     def compose_step(self) -> Iterable[Widget]:
         """Folder, counts, table, what is said."""
@@ -87,7 +88,7 @@ class DatasetStep(Step):
         self._languages: dict[SongKey, str] = {}
         # Files that are the same as an earlier one; None until all were compared.
         self.duplicates: dict[SongKey, str] | None = None
-        self._found_later: dict[SongKey, tuple[Problem, ...]] = {}
+        self._found_later: Problems = {}
         # Where the cursor belongs, also while that song is filtered out or scanned anew.
         self._kept: SongKey | None = None
         self._song_screen: SongScreen | None = None
@@ -161,10 +162,8 @@ class DatasetStep(Step):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="scan")
     def _scan(self, config: Any, key: tuple[Any, ...]) -> None:
-        worker = get_current_worker()
-
         def stopped() -> bool:
-            return worker.is_cancelled
+            return get_current_worker().is_cancelled
 
         def tell_scan(scan: SongScan) -> None:
             self.post_message(self.Scanned(key, scan))
@@ -184,7 +183,8 @@ class DatasetStep(Step):
             return
         duplicates = find_duplicates(found.rows, should_stop=stopped)
         if not stopped():
-            self.post_message(self.DuplicatesFound(key, duplicates))
+            self.post_message(self.LookedCloser(key, duplicate_problems(duplicates), duplicates))
+        hear_songs(found.rows, on_news=lambda new: self.post_message(self.LookedCloser(key, new)), should_stop=stopped)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """What nobody expected is told by `TellsFailures`; nothing more will come of that look at the songs."""
@@ -205,17 +205,16 @@ class DatasetStep(Step):
             self._languages = message.languages
             self._show()
 
-    def on_dataset_step_duplicates_found(self, message: DuplicatesFound) -> None:
+    def on_dataset_step_looked_closer(self, message: LookedCloser) -> None:
         """Their notes change."""
         message.stop()
         if message.key == self._scanned_key:
-            self.duplicates = message.duplicates
-            self.found_later(duplicate_problems(message.duplicates))
+            self.duplicates = self.duplicates if message.duplicates is None else message.duplicates
+            self.found_later(message.problems)
 
-    def found_later(self, problems: Mapping[SongKey, tuple[Problem, ...]]) -> None:
+    def found_later(self, problems: Problems) -> None:
         """What a closer look at songs has found that their scan does not tell."""
-        merged = {key: (*self._found_later.get(key, ()), *new) for key, new in problems.items()}
-        self._found_later = {**self._found_later, **merged}
+        self._found_later = with_new(self._found_later, problems)
         self._show()
 
     def _take(self, scan: SongScan) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from engine.contract.config import Config
@@ -21,3 +23,18 @@ def test_many_songs_without_lyrics_need_more_steps(num_without, told):
     warnings = start_warnings(Config.from_dict({}), report, None, Start())
     assert [message.partition(" and train")[0] for _, message in warnings] == told
     assert all("more steps" in message for _, message in warnings)
+
+
+def test_files_that_are_there_twice_are_named(tmp_path):
+    songs = []
+    for name, content in (("a.wav", b"same"), ("b.wav", b"same"), ("c.wav", b"else")):
+        path = tmp_path / name
+        path.write_bytes(content)
+        songs.append(dataclasses.replace(make_song(name), path=path, size_bytes=4))
+    report = ScanReport(tuple(songs), (), num_files=3)
+    assert start_warnings(Config.from_dict({}), report, None, Start()) == [
+        (
+            "duplicates",
+            "b.wav is the same as a.wav: such songs are heard twice as often (exclude_files leaves one out)",
+        )
+    ]

@@ -136,7 +136,7 @@ def test_the_same_file_twice_is_named_and_files_of_other_size_are_not_read(tmp_p
     monkeypatch.setattr("hashlib.sha256", lambda *given: hashed.append(1) or real(*given))
     found = find_duplicates(rows, should_stop=lambda: False)
     assert found == {("songs", "b.flac"): "a.flac"}
-    assert len(hashed) == 3
+    assert len(hashed) == 2  # the middle tells that c is another one
     shown = table(*rows).with_problems(duplicate_problems(found)).visible()
     assert [(one.glyph, one.note) for one in shown][:2] == [("✓", ""), ("▲", "the same as a.flac")]
     (tmp_path / "a.flac").unlink()
