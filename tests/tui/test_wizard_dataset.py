@@ -22,6 +22,7 @@ from acestep_tui.wizard.steps import dataset
 from acestep_tui.wizard.steps.dataset import DatasetStep
 from acestep_tui.wizard.steps.make import make_step
 from acestep_tui.wizard.steps.song_table import FolderField, SongRows
+from engine.dataset.report import Problem
 from tests.tui.harness import SIZES, screen_text, until
 from tests.tui.mockup import compare
 from tests.tui.song_facts import SCAN, made_up_songs, open_songs, row, songs_draft, wizard_app
@@ -205,6 +206,18 @@ async def test_a_file_that_is_another_one_again_is_said(tmp_path, monkeypatch):
         await open_songs(pilot, app)
         await until(pilot, lambda: screen_rows(app)[2].startswith("▲ 03"))
         assert "the same as 01 Night Fe" in screen_rows(app)[2]
+
+
+@pytest.mark.usefixtures("made_up_songs")
+async def test_a_song_that_clips_is_said_once_it_was_heard(tmp_path, monkeypatch):
+    key = ("songs", "03 Salt and Static.wav")
+    found = {key: (Problem(key[1], "warning", "clipped", "clips 3.1 %"),)}
+    monkeypatch.setattr(dataset, "hear_songs", lambda rows, on_news, should_stop: on_news(found))
+    app = wizard_app(tmp_path, songs_draft())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_songs(pilot, app)
+        await until(pilot, lambda: screen_rows(app)[2].startswith("▲ 03"))
+        assert "clips 3.1 %" in screen_rows(app)[2]
 
 
 # -- real folders --
