@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -37,6 +36,7 @@ from engine.train.step import StepResult, train_step
 from engine.train.step_clock import StepClock
 from engine.train.trainable import build_steppers, choose_trainable
 from engine.train.weights import LoraWeights
+from tests.unit.batches.factory import make_song
 from tests.unit.export.small import small_config, trained_model
 from tests.unit.train.test_rollout_step import batches
 
@@ -310,8 +310,9 @@ def test_what_a_checkpoint_lacks_or_holds_too_much_is_said(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("num_without", "told"), [(2, ["no_lyrics"]), (1, ["songs_without_lyrics"]), (0, [])])
 def test_songs_without_any_lyrics_teach_it_nothing(num_without: int, told: list[str]) -> None:
-    report = SimpleNamespace(songs=[1, 2], num_without_lyrics=num_without)  # what is read of a scan
-    warnings = start_warnings(Config.from_dict(ON), cast(ScanReport, report), None, FRESH)
+    songs = (make_song("a.wav", seconds=20.0), make_song("b.wav", seconds=30.0))
+    report = ScanReport(songs, (), num_files=2, num_without_lyrics=num_without)
+    warnings = start_warnings(Config.from_dict(ON), report, None, FRESH)
     assert [code for code, _ in warnings] == told
 
 
