@@ -61,6 +61,11 @@ class Clip:
         """Beginning at 48 kHz."""
         return round(self.start_s * SAMPLE_RATE)
 
+    @property
+    def piece_words(self) -> str:
+        """What a message about one of several pieces ends with: ``" (piece 2 of 3)"``; empty for a whole song."""
+        return f" (piece {self.piece + 1} of {self.num_pieces})" if self.num_pieces > 1 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -19,7 +19,7 @@ from engine.cache.progress import SongProgress
 from engine.cache.text_states import TextStates
 from engine.contract.errors import DataError
 from engine.contract.events import CacheProgress
-from engine.contract.files import remove_left_behind
+from engine.contract.files import file_bytes, remove_left_behind
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
 
@@ -160,11 +160,11 @@ def _expect_songs(
     """Tell ``progress`` what each song consists of: its captions by their texts, its clips by their files."""
     for entry in entries:
         captions = {
-            caption: None if caption in missing else _size(text.path(caption)) for caption in entry.song.captions
+            caption: None if caption in missing else file_bytes(text.path(caption)) for caption in entry.song.captions
         }
         progress.expect(entry.song.relative_path, "captions", captions)
         paths = [audio.path(clip) for clip in entry.clips]
-        sound = {path: None if path in missing else _size(path) for path in paths}
+        sound = {path: None if path in missing else file_bytes(path) for path in paths}
         progress.expect(entry.song.relative_path, "sound", sound)
 
 
@@ -188,7 +188,7 @@ def _encode_captions(
         captions,
         load_text_encoder(),
         batch_size=batch_size,
-        on_encoded=lambda caption: progress.ready(caption, num_bytes=_size(text.path(caption))),
+        on_encoded=lambda caption: progress.ready(caption, num_bytes=file_bytes(text.path(caption))),
         should_stop=should_stop,
     )
     if not finished:
@@ -222,7 +222,7 @@ def _encode_clips(
                 path = audio.path(clip)
                 if bool(torch.isfinite(entry.latents).all()):
                     audio.write(clip, entry)
-                    progress.ready(path, num_bytes=_size(path), audio_s=clip.length_s)
+                    progress.ready(path, num_bytes=file_bytes(path), audio_s=clip.length_s)
                 else:
                     failed[clip] = _left_out(clip, "not_finite", "its latents are not finite numbers")
                     progress.failed(path, takes_song_along=False)
@@ -258,17 +258,10 @@ def _batches_of_equal_length(
         yield batch
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 when another run's pruning was quicker."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
 def _left_out(clip: Clip, code: str, reason: str) -> Problem:
-    piece = f" (piece {clip.piece + 1} of {clip.num_pieces})" if clip.num_pieces > 1 else ""
-    return Problem(file=clip.song.relative_path, severity="error", code=code, reason=f"left out: {reason}{piece}")
+    return Problem(
+        file=clip.song.relative_path, severity="error", code=code, reason=f"left out: {reason}{clip.piece_words}"
+    )
 
 
 def _without_failed(entries: Sequence[Entry], failed: dict[Clip, Problem]) -> list[Entry]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -17,6 +16,7 @@ from engine.cache.decoding import decoded_clips
 from engine.cache.progress import SongProgress
 from engine.cache.store import DamagedEntryError
 from engine.contract.errors import ModelError
+from engine.contract.files import file_bytes
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
 
@@ -55,7 +55,7 @@ class FeaturePass:
         absent = {self.featured.path(clip) for clip in missing}
         for entry in entries:
             paths = [self.featured.path(clip) for clip in entry.clips]
-            there = {path: None if path in absent else _size(path) for path in paths}
+            there = {path: None if path in absent else file_bytes(path) for path in paths}
             progress.expect(entry.song.relative_path, "features", there)
 
     def run(
@@ -103,7 +103,7 @@ class FeaturePass:
                 problem = self._make(clip, samples, encoders)
                 path = self.featured.path(clip)
                 if problem is None:
-                    progress.ready(path, num_bytes=_size(path), audio_s=clip.length_s)
+                    progress.ready(path, num_bytes=file_bytes(path), audio_s=clip.length_s)
                 else:
                     num_failed += 1
                     self.on_problem(problem)
@@ -137,14 +137,5 @@ class FeaturePass:
 
 
 def _without(clip: Clip, code: str, reason: str) -> Problem:
-    piece = f" (piece {clip.piece + 1} of {clip.num_pieces})" if clip.num_pieces > 1 else ""
-    words = f"trains without musical features: {reason}{piece}"
+    words = f"trains without musical features: {reason}{clip.piece_words}"
     return Problem(file=clip.song.relative_path, severity="warning", code=code, reason=words)
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 when another run's pruning was quicker."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -66,6 +66,14 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
+def file_bytes(path: Path) -> int:
+    """Bytes of a file; 0 where there is none, or none any more."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside ``folder`` durable; a no-op where folders cannot be opened (Windows, some network disks)."""
     try:

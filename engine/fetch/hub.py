@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.contract.errors import ModelError
 from engine.contract.feature_models import CONFIG_FILE, WEIGHTS, feature_model_of, files_to_fetch
-from engine.contract.files import write_atomic
+from engine.contract.files import file_bytes, write_atomic
 from engine.contract.model_files import (
     DCAE_FOLDER,
     HUB_ID,
@@ -97,7 +97,7 @@ class Repository:
         """Bytes of a file that are on disk."""
         if self.is_here(file):
             return file.size
-        return min(_size(self.partial(file)), file.size)
+        return min(file_bytes(self.partial(file)), file.size)
 
     def is_here(self, file: HubFile) -> bool:
         """Whether a file's whole content is here."""
@@ -221,7 +221,7 @@ def _fetch_blob(repository: Repository, file: HubFile) -> None:
     with WeakFileLock(lock):
         if blob.exists():
             return
-        if _size(partial) > file.size:
+        if file_bytes(partial) > file.size:
             partial.unlink()
         with partial.open("ab") as out:
             done = out.tell()
@@ -297,10 +297,3 @@ def reason_of(error: BaseException) -> str:
 
 def _without_network() -> str:
     return f"Or put the model on this machine yourself and give its folder: it holds {layout_words()}."
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
