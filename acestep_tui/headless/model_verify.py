@@ -24,27 +24,13 @@ from acestep_tui.runs.tail import EventTail
 from engine.contract.errors import ConfigError, ExitCode, ModelError
 from engine.contract.events import ModelChecked, RunEnded, RunStarted
 from engine.contract.files import write_json
+from engine.contract.model_checks import CHECKS
 from engine.contract.run_dir import RunDir
 
 VERIFY_COMMAND: tuple[str, ...] = (*launch.WORKER_COMMAND[:-1], "verify-model")
 
-NAMES = {
-    "parts": "four parts",
-    "tensors": "names and shapes",
-    "configuration": "configuration",
-    "mel": "mel transform",
-    "text_tokens": "text tokens",
-    "lyric_tokens": "lyric tokens",
-    "tone": "a tone",
-    "drums": "a drum loop",
-    "clip": "a clip",
-    "training_step": "a training step",
-    "adapter": "an adapter",
-}
-"""The checks in their order, as the engine makes them (a test compares)."""
-
 _GLYPHS = {"passed": "✓", "noted": "▲", "failed": "✗", "skipped": "○"}
-_NAME_WIDTH = max(map(len, NAMES.values()))
+_NAME_WIDTH = max(map(len, CHECKS.values()))
 _POLL_S = 0.1
 
 
@@ -128,7 +114,7 @@ class _Seen:
         elif isinstance(event, ModelChecked):
             self.clear()
             if event.state == "running":
-                self._draw(f"◐ {NAMES.get(event.check, event.check)} …")
+                self._draw(f"◐ {CHECKS.get(event.check, event.check)} …")
             else:
                 self._checks.append(event)
                 self._show(event)
@@ -176,7 +162,7 @@ class _Seen:
             "checks": [
                 {
                     "check": check.check,
-                    "name": NAMES.get(check.check, check.check),
+                    "name": CHECKS.get(check.check, check.check),
                     "state": check.state,
                     "words": check.words,
                     "values": check.values,
@@ -191,5 +177,5 @@ def check_rows(check: ModelChecked) -> list[str]:
     """A check as rows of the table: ``✓ names and shapes   874 tensors, …``."""
     from acestep_tui.headless.terminal import wrapped  # rich: 60 ms, only where a table is shown
 
-    text = f"{_GLYPHS.get(check.state, '?')} {NAMES.get(check.check, check.check):<{_NAME_WIDTH}}   {check.words}"
+    text = f"{_GLYPHS.get(check.state, '?')} {CHECKS.get(check.check, check.check):<{_NAME_WIDTH}}   {check.words}"
     return wrapped(text, shutil.get_terminal_size().columns, indent=_NAME_WIDTH + 5)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from engine.contract.errors import UserError
+from engine.contract.model_checks import CHECKS
 from engine.contract.model_files import (
     DCAE_FOLDER,
     SUB_FOLDERS,
@@ -23,7 +24,7 @@ from engine.model.load import load_codec, load_text_encoder, resolve_checkpoint
 from engine.train.device import release_memory
 from engine.train.worker import is_out_of_memory
 from engine.verify import files, sound
-from engine.verify.outcome import CHECKS, Outcome
+from engine.verify.outcome import Outcome
 from engine.verify.training import PROMPT, Effort, Rehearsal
 
 Tell = Callable[[str, Outcome | None], None]

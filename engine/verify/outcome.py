@@ -1,4 +1,4 @@
-"""What a check of a model comes to, and the checks in their order."""
+"""What a check of a model comes to."""
 
 from __future__ import annotations
 
@@ -25,19 +25,3 @@ class Outcome:
     words: str
     values: Mapping[str, float] = field(default_factory=dict)
     details: tuple[str, ...] = ()
-
-
-CHECKS: dict[str, str] = {
-    "parts": "four parts",
-    "tensors": "names and shapes",
-    "configuration": "configuration",
-    "mel": "mel transform",
-    "text_tokens": "text tokens",
-    "lyric_tokens": "lyric tokens",
-    "tone": "a tone",
-    "drums": "a drum loop",
-    "clip": "a clip",
-    "training_step": "a training step",
-    "adapter": "an adapter",
-}
-"""Identifier and name of each check, in the order they are made."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from engine.contract.errors import ConfigError, ModelError, StopRequested
 from engine.contract.events import ModelChecked, RunEnded
 from engine.contract.files import read_json
+from engine.contract.model_checks import CHECKS
 from engine.contract.model_files import DEMO_MODEL
 from engine.contract.paths import demo_model
 from engine.contract.run_dir import RunDir
@@ -20,7 +21,7 @@ from engine.train.announce import run_started
 from engine.train.device import choose_device
 from engine.train.inbox import Inbox
 from engine.verify.model import verify_files
-from engine.verify.outcome import CHECKS, Outcome
+from engine.verify.outcome import Outcome
 from engine.verify.training import Effort
 
 

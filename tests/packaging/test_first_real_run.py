@@ -12,9 +12,9 @@ import pytest
 from acestep_tui.cli import run_command_line
 from acestep_tui.headless import model_verify
 from acestep_tui.runs.caches import known_uses, preparations_folder
+from engine.contract.model_checks import CHECKS
 from engine.contract.run_dir import RunDir
 from engine.verify import sound, training
-from engine.verify.outcome import CHECKS
 from tests.packaging.test_readme import blocks, typed
 from tests.worker.conftest import write_song
 from tests.worker.front_end import ROOT
