@@ -12,7 +12,7 @@ from engine.contract.files import write_atomic
 from engine.dataset.hub_folder import INCOMPLETE_MARK, folder_of, storage_of, wanted_files
 from engine.fetch.download import Download, size_words
 from engine.fetch.hub import HubFile, Repository, may_pass, reason_of, refusal
-from engine.fetch.task import POLL_S, Progress
+from engine.fetch.task import Progress, followed
 from engine.telemetry.emitter import Emitter
 from engine.train.inbox import Inbox
 
@@ -90,9 +90,6 @@ def fetch_dataset(name: str, revision: str | None, *, emitter: Emitter, inbox: I
     folder = folder_of(name, revision)
     if folder is not None:
         return folder
-    from huggingface_hub.utils import disable_progress_bars
-
-    disable_progress_bars()  # worker.log is for sentences
 
     def warn(code: str, message: str) -> None:
         emitter.emit(RunWarning(code=code, message=message))
@@ -100,15 +97,11 @@ def fetch_dataset(name: str, revision: str | None, *, emitter: Emitter, inbox: I
     warn("downloads_data", f"the data set {name} is not on this computer; it is downloaded now")
     download = Download(name, revision=revision, cache_dir=None, warn=warn, asking=ask_dataset)
     progress = Progress(name, emitter)
-    download.start()
-    while not download.wait(POLL_S):
-        progress.tell(download)
-        if inbox.stop_requested():
-            raise StopRequested(
-                f"stopped while downloading the data set; {size_words(progress.done_bytes)} are here",
-                hint="The same command goes on from there.",
-            )
-    progress.tell(download)
+    if not followed(download, progress, inbox):
+        raise StopRequested(
+            f"stopped while downloading the data set; {size_words(progress.done_bytes)} are here",
+            hint="The same command goes on from there.",
+        )
     if isinstance(download.error, ModelError):
         raise DataError(
             download.error.message,

@@ -107,9 +107,6 @@ def download(order: Order, emitter: Emitter, inbox: Inbox) -> None:
         StopRequested: Asked to stop; what arrived stays.
     """
     _check_consent(order)
-    from huggingface_hub.utils import disable_progress_bars
-
-    disable_progress_bars()  # worker.log is for sentences
     fetching = Download(
         order.model,
         revision=order.revision,
@@ -117,17 +114,27 @@ def download(order: Order, emitter: Emitter, inbox: Inbox) -> None:
         warn=lambda code, message: emitter.emit(RunWarning(code=code, message=message)),
     )
     progress = Progress(order.model, emitter)
-    fetching.start()
-    while not fetching.wait(POLL_S):
-        progress.tell(fetching)
-        if inbox.stop_requested():
-            raise StopRequested(
-                f"stopped; {size_words(progress.done_bytes)} are here",
-                hint="Started again, the download goes on from there.",
-            )
-    progress.tell(fetching)
+    if not followed(fetching, progress, inbox):
+        raise StopRequested(
+            f"stopped; {size_words(progress.done_bytes)} are here",
+            hint="Started again, the download goes on from there.",
+        )
     if fetching.error is not None:
         raise fetching.error
+
+
+def followed(download: Download, progress: Progress, inbox: Inbox) -> bool:
+    """Start a download and say how far it is until it ends, also with an error; False when asked to stop before."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()  # worker.log is for sentences
+    download.start()
+    while not download.wait(POLL_S):
+        progress.tell(download)
+        if inbox.stop_requested():
+            return False
+    progress.tell(download)
+    return True
 
 
 def _check_consent(order: Order) -> None:

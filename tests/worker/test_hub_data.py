@@ -61,7 +61,7 @@ def hub(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
         monkeypatch.setattr(dataset_fetch, "_ASK_WAITS_S", ())
-        monkeypatch.setattr(dataset_fetch, "POLL_S", 0.02)
+        monkeypatch.setattr("engine.fetch.task.POLL_S", 0.02)
         yield hub
 
 
