@@ -54,9 +54,10 @@ class Field(Lines, can_focus=True):
 
     @dataclass
     class Finished(Message):
-        """Enter: on to the next field."""
+        """Enter: on to the next field; ``is_typed`` when it was pressed in the text, not in a list of options."""
 
         field: Field
+        is_typed: bool = False
 
     def __init__(
         self,
@@ -262,7 +263,7 @@ class Field(Lines, can_focus=True):
         if not self.is_typed:
             self.action_open()
         else:
-            self.post_message(self.Finished(self))
+            self.post_message(self.Finished(self, is_typed=True))
 
     def action_open(self) -> None:
         """Open the list, or the box."""
@@ -343,7 +344,7 @@ class Field(Lines, can_focus=True):
             shown.remove()
         self._has_list = False
         if keeps_focus:
-            self.focus()
+            self.screen.set_focus(self)  # at once: who goes on from here comes after it
         self.redraw()
 
     # -- the mouse --

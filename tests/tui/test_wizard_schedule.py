@@ -91,6 +91,18 @@ async def test_a_file_without_a_length_is_told_of(tmp_path):
         await until(pilot, lambda: screen.draft.step == "review")
 
 
+async def test_two_quick_enters_go_two_fields_on(tmp_path):
+    app = wizard_app(tmp_path, night_ferry("schedule"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        steps = screen.query_one(StepsField)
+        assert app.focused is steps
+        # Both reach the field before the first one has moved the focus, as on a slow line.
+        steps.action_enter()
+        steps.action_enter()
+        await until(pilot, lambda: getattr(app.focused, "label", "") == "Learning rate")
+
+
 async def test_songs_per_step_is_a_product(tmp_path):
     app = wizard_app(tmp_path, night_ferry("schedule"))
     async with app.run_test(size=(80, 24)) as pilot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -75,8 +76,12 @@ class Desk:
         return self.start(program, **options).wait(timeout=60)
 
     def partial_bytes(self) -> int:
-        """Bytes of the file under way."""
-        return sum(path.stat().st_size for path in (self.storage / "blobs").glob("*.incomplete"))
+        """Bytes of the file under way; a file that is finished between the listing and the look counts nothing."""
+        total = 0
+        for path in (self.storage / "blobs").glob("*.incomplete"):
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
     def is_under_way(self) -> bool:
         return self.partial_bytes() > 20 * CHUNK_BYTES

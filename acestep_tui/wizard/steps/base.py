@@ -244,14 +244,19 @@ class Step(TellsFailures, VerticalScroll, can_focus=False):
     def on_field_finished(self, message: Field.Finished) -> None:
         """Enter: to the next field, after the last one to the next page."""
         message.stop()
-        self.go_on_from(message.field)
+        here = self.screen.focused
+        if message.is_typed and here is not message.field and isinstance(here, Field) and self in here.ancestors:
+            # A second Enter was quicker than the focus that the first one moved: it is meant for where that is now.
+            here.action_enter()
+        else:
+            self.go_on_from(message.field)
 
     def go_on_from(self, widget: Widget) -> None:
         """Put the focus on what follows on this page; after the last one the page is done."""
         chain = [one for one in self.screen.focus_chain if self in one.ancestors]
         place = chain.index(widget) + 1 if widget in chain else 0
         if place < len(chain):
-            chain[place].focus()
+            self.screen.set_focus(chain[place])  # at once: `focus()` would wait behind the next key
         else:
             self.post_message(self.Done(self))
 

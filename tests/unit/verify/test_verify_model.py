@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.contract.model_checks import CHECKS
 from engine.hardware.models import model_status
 from engine.model.load import load_codec, resolve_checkpoint
 from engine.model.tiny import write_tiny_checkpoint
 from engine.verify import files, sound
 from engine.verify.model import verify_files
-from engine.verify.outcome import CHECKS, Outcome
+from engine.verify.outcome import Outcome
 from engine.verify.training import Effort, Rehearsal
 from tests.unit.verify.conftest import BANK, VOCODER, WINDOW, change_tensors, with_nan
 
