@@ -329,6 +329,7 @@ LORA_SETTINGS: tuple[Setting, ...] = (
         choices=SCHEDULES,
         value_aliases=SCHEDULE_ALIASES,
         nullable=True,
+        on_resume="fixed",  # whether it is set decides how many optimizers there are
         value_words=(("null", "as the others"),),
     ),
 )

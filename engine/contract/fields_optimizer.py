@@ -70,6 +70,7 @@ OPTIMIZER_SETTINGS: tuple[Setting, ...] = (
         "Optimizer's options",
         "Further options of the optimizer as name=value, separated by commas: eps=1e-6,weight_decay=0.",
         nullable=True,
+        on_resume="fixed",  # some of them (amsgrad) change what the optimizer remembers
         value_words=(("null", "none"),),
     ),
     Setting(

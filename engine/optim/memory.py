@@ -56,6 +56,9 @@ def load_memory(
 
     Returns:
         Names of parameters that the tensors tell of and nobody trains now.
+
+    Raises:
+        ValueError: What was counted for a whole group fits no group of now; nothing is changed then.
     """
     group_of = {id(p): group for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     owner = {id(p): optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
@@ -64,6 +67,7 @@ def load_memory(
         if key.startswith((PREFIX, GROUP_PREFIX)):
             name, entry, *part = key.split("|")
             memories.setdefault(name, {}).setdefault(entry, {})[part[0] if part else ""] = tensor
+    _check_groups(optimizers, trainable, memories)
     strangers = []
     for name, entries in memories.items():
         if name.startswith(GROUP_PREFIX):
@@ -131,6 +135,34 @@ def _load_group(optimizers: Sequence[Optimizer], place: str, entries: Mapping[st
             parts = entries[entry]
             value = parts["plain"].item() if "plain" in parts else parts[""].clone()
             optimizers[index].param_groups[number][entry] = value
+
+
+def _check_groups(
+    optimizers: Sequence[Optimizer], trainable: Mapping[str, nn.Parameter], memories: Mapping[str, object]
+) -> None:
+    """Refuse weights that are remembered in other groups than now, where the optimizer counts for whole groups.
+
+    A group that is new with all its weights begins to count afresh, and that of weights no longer trained is let go.
+    """
+    names = {id(parameter): f"{PREFIX}{name}" for name, parameter in trainable.items()}
+    remembered = {name for name in memories if name.startswith(GROUP_PREFIX)}
+    gone = set(remembered)
+    for index, optimizer in enumerate(optimizers):
+        if not any(place.startswith(f"{GROUP_PREFIX}{index}.") for place in remembered):
+            continue  # it counts for each weight, or its weights are new
+        for number, group in enumerate(optimizer.param_groups):
+            place = f"{GROUP_PREFIX}{index}.{number}"
+            gone.discard(place)
+            if place not in remembered and any(names[id(parameter)] in memories for parameter in group["params"]):
+                raise ValueError(_OTHER_GROUPS)
+    if gone and all(name in names.values() for name in memories if name.startswith(PREFIX)):
+        raise ValueError(_OTHER_GROUPS)
+
+
+_OTHER_GROUPS = (
+    "its optimizer counted for other groups of weights than there are now; "
+    "set lyrics_embedder_lr as it was (a number, or null)"
+)
 
 
 def _counted(optimizer: Optimizer) -> tuple[str, ...]:

@@ -14,35 +14,39 @@ from engine.planning.schedule_curve import lr_at, peak_learning_rate
 if TYPE_CHECKING:
     from engine.contract.config import Config
 
-__all__ = ["build_schedule", "lr_at", "peak_learning_rate", "seek"]
+__all__ = ["build_schedule", "goes_on", "lr_at", "peak_learning_rate", "seek"]
 
 
-def build_schedule(
-    config: Config, optimizer: Optimizer, max_steps: int, *, step: int = 0, last_peak: float | None = None
-) -> LambdaLR:
-    """A scheduler that sets each step's rate; call ``step()`` once after each optimizer step.
+def build_schedule(config: Config, optimizer: Optimizer, max_steps: int, *, last_peak: float | None = None) -> LambdaLR:
+    """A scheduler that sets each step's rate; call ``step()`` once after each optimizer step, `seek` when resuming.
 
     Args:
-        config: As in `lr_at`.
-        optimizer: Its state must be restored before, when resuming.
+        config: As in `lr_at`. A resumed run's holds the rate that its curve began with.
+        optimizer: Fresh; its groups get their first rates.
         max_steps: Optimizer steps of the whole run.
-        step: Optimizer steps done already. Constant schedules then go on at the configured rate, so that a changed
-            ``learning_rate`` takes effect; the others go on from the peak they started with.
         last_peak: Peak of the last group where it has one of its own (the lyrics embedder's).
     """
     groups = optimizer.param_groups
     peaks = [peak_learning_rate(config)] * len(groups)
     if last_peak is not None:
         peaks[-1] = last_peak
-    if step > 0 and not config.lr_scheduler.startswith("constant"):
-        peaks = [float(group.get("initial_lr", peak)) for group, peak in zip(groups, peaks, strict=True)]
     for group, peak in zip(groups, peaks, strict=True):
         group["initial_lr"] = peak
 
     def curve(peak: float) -> Callable[[int], float]:
         return lambda index: lr_at(index, config, max_steps, peak=peak) / peak if peak > 0 else 0.0
 
-    return LambdaLR(optimizer, [curve(peak) for peak in peaks], last_epoch=step - 1)
+    return LambdaLR(optimizer, [curve(peak) for peak in peaks])
+
+
+def goes_on(wanted: str, began: str | None) -> bool:
+    """Whether a resumed run goes on along the curve it began with: it has one, and it is still the same.
+
+    Args:
+        wanted: ``lr_scheduler`` now.
+        began: That of the checkpoint.
+    """
+    return wanted == began and not wanted.startswith("constant")
 
 
 def seek(schedule: LambdaLR, optimizer: Optimizer, step: int) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from engine.contract.config import Config
 from engine.contract.errors import ModelError
 from engine.contract.model_files import DIFFUSERS_WEIGHTS, weight_files
-from engine.contract.optimizers import embedder_values
+from engine.contract.optimizers import embedder_values, has_own_optimizer
 from engine.export.adapter_file import write_tensors
 from engine.model.adapters import adapter_disabled
 from engine.model.load import Checkpoint
@@ -30,6 +30,7 @@ from engine.model.quantise import LYRIC_MODULES
 from engine.model.transformer import AceStepTransformer
 from engine.model.weights import read_tensors
 from engine.optim.build import trained_dtype
+from engine.optim.schedule import goes_on
 
 EMBEDDER_FOLDER = "lyrics_embedder"
 EMBEDDER_FILE = "model.safetensors"
@@ -171,9 +172,10 @@ def with_kept_embedder_rate(config: Config, began: Mapping[str, Any], *, warn: C
         warn: Called with (code, message).
     """
     wanted = embedder_values(config)
-    if not config.lyrics_embedder_train or wanted["lr_scheduler"].startswith("constant"):
+    own_schedule, own = began.get("lyrics_embedder_lr_scheduler"), began.get("lyrics_embedder_lr")
+    began_schedule = began.get("lr_scheduler") if own_schedule is None else own_schedule
+    if not config.lyrics_embedder_train or not goes_on(wanted["lr_scheduler"], began_schedule):
         return config
-    own = began.get("lyrics_embedder_lr")
     rate = began["learning_rate"] if own is None else own  # 0 is a rate too
     if rate == wanted["learning_rate"]:
         return config
@@ -183,7 +185,8 @@ def with_kept_embedder_rate(config: Config, began: Mapping[str, Any], *, warn: C
             f"lyrics_embedder_lr stays {rate:g} instead of {config.lyrics_embedder_lr:g}: a {wanted['lr_scheduler']} "
             "curve goes on as it began",
         )
-    return config.replace(lyrics_embedder_lr=rate)
+    # In the main optimizer, at the main rate, it stays there: a rate of its own would make it another group.
+    return config.replace(lyrics_embedder_lr=rate if has_own_optimizer(config) else own)
 
 
 def embedder_warning(config: Config, folder: Path) -> tuple[str, str] | None:

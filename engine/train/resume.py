@@ -14,9 +14,10 @@ from engine.contract.checkpoint_files import MANIFEST_FILE, check_manifest
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError, ModelError
 from engine.contract.files import read_json
+from engine.contract.optimizers import has_own_optimizer
 from engine.contract.paths import expanded
 from engine.contract.run_dir import GUARD_FILE, KEEP_FILE, RunDir
-from engine.optim.schedule import seek
+from engine.optim.schedule import goes_on, seek
 from engine.train.checkpoint import STATE_FILE, TENSORS_FILE
 from engine.train.foreign_checkpoint import check_foreign, is_foreign, load_foreign
 from engine.train.lyrics_embedder import is_embedder_name, with_kept_embedder_rate
@@ -99,7 +100,8 @@ def _check(folder: Path) -> None:
 def with_kept_rate(config: Config, folder: Path, *, warn: Callable[[str, str], None]) -> Config:
     """The configuration with the learning rate that a curve began with (config-formats.md section 4.3).
 
-    A constant schedule takes a changed ``learning_rate`` at once; a curve goes on as it began, which is said.
+    A constant schedule takes a changed ``learning_rate`` at once; a curve goes on as it began, which is said. Another
+    curve than the one in the checkpoint has not begun yet: it takes the wanted rate too.
 
     Args:
         config: The wanted configuration.
@@ -112,8 +114,10 @@ def with_kept_rate(config: Config, folder: Path, *, warn: Callable[[str, str], N
     except (OSError, ValueError, KeyError, TypeError):  # another trainer's checkpoint does not say
         return config
     config = with_kept_embedder_rate(config, began, warn=warn)
-    if config.lr_scheduler.startswith("constant") or began_with == config.learning_rate:
+    if not goes_on(config.lr_scheduler, began.get("lr_scheduler")) or began_with == config.learning_rate:
         return config
+    if has_own_optimizer(config) and config.lyrics_embedder_lr is None:
+        config = config.replace(lyrics_embedder_lr=config.learning_rate)  # its own schedule takes the changed rate
     warn(
         "learning_rate_kept",
         f"learning_rate stays {began_with:g} instead of {config.learning_rate:g}: a {config.lr_scheduler} curve "

@@ -296,6 +296,8 @@ def test_differences_name_key_old_and_new():
         ({"peft_lora_target_modules": ("to_q",)}, True, True),
         ({"pretrained_model_name_or_path": "other"}, True, True),
         ({"optimizer": "torch-sgd"}, True, True),
+        ({"optimizer_config": "amsgrad=true"}, True, True),
+        ({"lyrics_embedder_lr_scheduler": "cosine"}, True, True),
     ],
 )
 def test_what_may_change_when_a_run_goes_on(change, is_refused, is_refused_by_the_knowing):

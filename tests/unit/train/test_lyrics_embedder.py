@@ -28,7 +28,6 @@ from engine.train.lyrics_embedder import (
     load_embedder,
     read_embedder,
     save_embedder,
-    with_kept_embedder_rate,
 )
 from engine.train.start_warnings import start_warnings
 from engine.train.state import TrainState
@@ -314,21 +313,3 @@ def test_songs_without_any_lyrics_teach_it_nothing(num_without: int, told: list[
     report = ScanReport(songs, (), num_files=2, num_without_lyrics=num_without)
     warnings = start_warnings(Config.from_dict(ON), report, None, FRESH)
     assert [code for code, _ in warnings] == told
-
-
-def test_a_curve_goes_on_at_the_rate_it_began_with() -> None:
-    told: list[str] = []
-
-    def kept(**settings: Any) -> float | None:
-        told.clear()
-        config = Config.from_dict(ON | settings)
-        began = {"learning_rate": 1e-2, "lyrics_embedder_lr": 1e-4}
-        rate: float | None = with_kept_embedder_rate(
-            config, began, warn=lambda code, _: told.append(code)
-        ).lyrics_embedder_lr
-        return rate
-
-    assert kept(lyrics_embedder_lr=5e-4, lyrics_embedder_lr_scheduler="cosine") == 1e-4
-    assert told == ["learning_rate_kept"]
-    assert kept(lyrics_embedder_lr=5e-4) == 5e-4 and not told, "a constant rate changes at once"
-    assert kept(lyrics_embedder_lr=1e-4, lr_scheduler="linear") == 1e-4 and not told
