@@ -150,7 +150,7 @@ ROLLOUT_SETTINGS: tuple[Setting, ...] = (
         1.0,
         _SECTION,
         "ReflexFlow beta 2",
-        "Strength of the ordinary, weighted loss.",
+        "Strength of the ordinary, weighted loss of the songs that walk a way of their own; the others keep theirs.",
         minimum=0.0,
     ),
 )

@@ -28,7 +28,7 @@ class ReflexFlow:
     Attributes:
         alpha: Of the weight of each element.
         beta1: Of the direction's loss.
-        beta2: Of the weighted loss.
+        beta2: Of the weighted loss, of rolled-out samples alone: the loss of any other stays as it is.
     """
 
     alpha: float = 1.0
