@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 SILENT_SHARE = 0.95
 """A clip with more exact zeros than this is left out, as upstream does (spec 9.1)."""
 
+SILENT = "more than 95 % of it is silence"
+NOT_FINITE = "its latents are not finite numbers"
+"""Why a clip is left out, in words."""
+
 # Names entries where nothing is known of the models their features were made with.
 _UNKNOWN_ID = "unknown"
 

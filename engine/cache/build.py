@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.batches.bucket import Clip, Entry
-from engine.cache.audio_latents import AudioLatents, encode_clips, is_silent
+from engine.cache.audio_latents import NOT_FINITE, SILENT, AudioLatents, encode_clips, is_silent
 from engine.cache.decoding import decoded_clips
 from engine.cache.progress import SongProgress
 from engine.cache.text_states import TextStates
@@ -224,7 +224,7 @@ def _encode_clips(
                     audio.write(clip, entry)
                     progress.ready(path, num_bytes=file_bytes(path), audio_s=clip.length_s)
                 else:
-                    failed[clip] = _left_out(clip, "not_finite", "its latents are not finite numbers")
+                    failed[clip] = _left_out(clip, "not_finite", NOT_FINITE)
                     progress.failed(path, takes_song_along=False)
     return failed
 
@@ -243,7 +243,7 @@ def _batches_of_equal_length(
         if isinstance(samples, UnreadableAudioError):
             failed[clip] = _left_out(clip, "unreadable", samples.message)
         elif is_silent(samples):
-            failed[clip] = _left_out(clip, "silent", "more than 95 % of it is silence")
+            failed[clip] = _left_out(clip, "silent", SILENT)
         else:
             if batch and batch[0][1].shape != samples.shape:
                 yield batch

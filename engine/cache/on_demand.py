@@ -9,17 +9,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from engine.batches.bucket import Clip
-from engine.cache.audio_latents import AudioLatents, encode_clips, is_silent, load_clip_audio
+from engine.cache.audio_latents import AudioLatents
 from engine.cache.policy import CachePolicy
+from engine.cache.single import AddFeatures, UnusableSoundError, damaged_caption, damaged_clip, encode_clip
 from engine.cache.store import AudioEntry, DamagedEntryError
 from engine.cache.text_states import TextStates
-from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class OnDemand:
         load_text_encoder: Loads the text encoder, likewise.
         add_features: Gives an entry its self-supervised features from the clip's sound; None where none are wanted.
         on_problem: Told about each damaged entry.
+        before_write: Called with the folder that an entry is about to be written to, by one thread at a time.
     """
 
     def __init__(
@@ -60,7 +61,8 @@ class OnDemand:
         load_codec: Callable[[], MusicCodec],
         load_text_encoder: Callable[[], TextEncoder],
         on_problem: Callable[[Problem], None],
-        add_features: Callable[[AudioEntry, Tensor], AudioEntry] | None = None,
+        add_features: AddFeatures | None = None,
+        before_write: Callable[[Path], None] = lambda _: None,
     ) -> None:
         self.policy = policy
         self._audio = audio
@@ -69,6 +71,7 @@ class OnDemand:
         self._load_text_encoder = load_text_encoder
         self._add_features = add_features
         self._on_problem = on_problem
+        self._before_write = before_write
         self._lock = threading.RLock()
         self._codec: MusicCodec | None = None
         self._text_encoder: TextEncoder | None = None
@@ -89,7 +92,7 @@ class OnDemand:
 
         Raises:
             UnusableClipError: It cannot be trained on.
-            DiskError: The disk is full or not writable.
+            DiskError: The disk is full or not writable; also what ``before_write`` raises.
         """
         with self._lock:
             if clip in self._unusable:
@@ -101,14 +104,14 @@ class OnDemand:
 
     def mended(self, clip: Clip) -> AudioEntry:
         """As `audio`, of a clip whose damaged entry was just deleted: that is said first."""
-        self._say(clip.song.relative_path, "its cache entry was damaged: encoded again")
+        self._on_problem(damaged_clip(clip))
         return self.audio(clip)
 
     def text(self, caption: str) -> Tensor:
         """The states (tokens, width) of a caption: as they stand in the cache, else encoded now.
 
         Raises:
-            DiskError: The disk is full or not writable.
+            DiskError: The disk is full or not writable; also what ``before_write`` raises.
         """
         with self._lock:
             if caption in self._states:
@@ -118,7 +121,7 @@ class OnDemand:
                 return self._text.read(caption)
             except (FileNotFoundError, DamagedEntryError) as error:
                 if isinstance(error, DamagedEntryError):
-                    self._say(caption, "the cached states of this caption were damaged: encoded again")
+                    self._on_problem(damaged_caption(caption))
             return self._encode_text(caption)
 
     def _cached(self, clip: Clip) -> AudioEntry | None:
@@ -130,39 +133,31 @@ class OnDemand:
         except FileNotFoundError:
             return None
         except DamagedEntryError:
-            self._say(clip.song.relative_path, "its cache entry was damaged: encoded again")
+            self._on_problem(damaged_clip(clip))
             return None
 
     def _encode(self, clip: Clip) -> AudioEntry:
         try:
-            samples = load_clip_audio(clip)
-        except UnreadableAudioError as error:
-            raise self._failed(clip, "unreadable", error.message) from error
-        if is_silent(samples):
-            raise self._failed(clip, "silent", "more than 95 % of it is silence")
-        if self._codec is None:
-            self._codec = self._load_codec()
-        [entry] = encode_clips(self._codec, [samples])
-        if not bool(torch.isfinite(entry.latents).all()):
-            raise self._failed(clip, "not_finite", "its latents are not finite numbers")
-        if self._add_features is not None:
-            entry = self._add_features(entry, samples)
+            entry = encode_clip(clip, self._loaded_codec, self._add_features)
+        except UnusableSoundError as error:
+            raise self._failed(clip, error) from error
         if clip.song.backend_id not in self.policy.unwritten:
+            self._before_write(self._audio.path(clip).parent)
             self._audio.write(clip, entry)
         return entry
+
+    def _loaded_codec(self) -> MusicCodec:
+        if self._codec is None:
+            self._codec = self._load_codec()
+        return self._codec
 
     def _encode_text(self, caption: str) -> Tensor:
         if self._text_encoder is None:
             self._text_encoder = self._load_text_encoder()
-        if self._text.path(caption).parent not in self.policy.text_unwritten:
-            self._text.encode(
-                [caption],
-                self._text_encoder,
-                batch_size=1,
-                on_encoded=lambda _: None,
-                should_stop=lambda: False,
-            )
-            return self._text.read(caption)
+        folder = self._text.path(caption).parent
+        if folder not in self.policy.text_unwritten:
+            self._before_write(folder)
+            return self._text.encode_one(caption, self._text_encoder)
         [states] = self._text_encoder.encode([caption])
         states = states.cpu()
         self._states[caption] = states
@@ -172,10 +167,8 @@ class OnDemand:
             self._states_bytes -= oldest.nbytes
         return states
 
-    def _failed(self, clip: Clip, code: str, reason: str) -> UnusableClipError:
-        problem = Problem(file=clip.song.relative_path, severity="error", code=code, reason=f"left out: {reason}")
+    def _failed(self, clip: Clip, error: UnusableSoundError) -> UnusableClipError:
+        reason = f"left out: {error.reason}"
+        problem = Problem(file=clip.song.relative_path, severity="error", code=error.code, reason=reason)
         self._unusable[clip] = problem
         return UnusableClipError(problem)
-
-    def _say(self, file: str, reason: str) -> None:
-        self._on_problem(Problem(file=file, severity="warning", code="cache_damaged", reason=reason))

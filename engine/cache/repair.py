@@ -6,15 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from engine.batches.bucket import Clip
-from engine.cache.audio_latents import AudioLatents, encode_clips, load_clip_audio
+from engine.cache.audio_latents import AudioLatents
+from engine.cache.single import AddFeatures, UnusableSoundError, damaged_caption, damaged_clip, encode_clip
 from engine.cache.store import AudioEntry
 from engine.cache.text_states import TextStates
 from engine.contract.errors import DataError
-from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Repair:
         load_codec: Callable[[], MusicCodec],
         load_text_encoder: Callable[[], TextEncoder],
         on_problem: Callable[[Problem], None],
-        add_features: Callable[[AudioEntry, Tensor], AudioEntry] | None = None,
+        add_features: AddFeatures | None = None,
     ) -> None:
         self._audio = audio
         self._text = text
@@ -57,21 +56,15 @@ class Repair:
         """Encode a clip again and store it.
 
         Raises:
-            DataError: The song cannot be decoded any more, or its latents are not finite.
+            DataError: The song cannot be decoded any more, is silent now, or its latents are not finite.
             DiskError: The disk is full or not writable.
         """
-        file = clip.song.relative_path
         with self._lock:
-            self._say(file, "its cache entry was damaged: encoded again")
+            self._on_problem(damaged_clip(clip))
             try:
-                samples = load_clip_audio(clip)
-                [entry] = encode_clips(self.load_codec(), [samples])
-            except UnreadableAudioError as error:
-                raise _hopeless(file, error.message) from error
-            if not bool(torch.isfinite(entry.latents).all()):
-                raise _hopeless(file, "its latents are not finite numbers")
-            if self._add_features is not None:
-                entry = self._add_features(entry, samples)
+                entry = encode_clip(clip, self.load_codec, self._add_features)
+            except UnusableSoundError as error:
+                raise _hopeless(clip.song.relative_path, error.reason) from error
             self._audio.write(clip, entry)
         return entry
 
@@ -82,18 +75,8 @@ class Repair:
             DiskError: The disk is full or not writable.
         """
         with self._lock:
-            self._say(caption, "the cached states of this caption were damaged: encoded again")
-            self._text.encode(
-                [caption],
-                self.load_text_encoder(),
-                batch_size=1,
-                on_encoded=lambda _: None,
-                should_stop=lambda: False,
-            )
-        return self._text.read(caption)
-
-    def _say(self, file: str, reason: str) -> None:
-        self._on_problem(Problem(file=file, severity="warning", code="cache_damaged", reason=reason))
+            self._on_problem(damaged_caption(caption))
+            return self._text.encode_one(caption, self.load_text_encoder())
 
 
 def _hopeless(file: str, reason: str) -> DataError:

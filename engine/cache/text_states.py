@@ -96,3 +96,12 @@ class TextStates:
                 write_text(self.path(caption), states)
                 on_encoded(caption)
         return True
+
+    def encode_one(self, caption: str, text_encoder: TextEncoder) -> Tensor:
+        """Encode and write one caption; gives its states (tokens, width) as they stand in the cache then.
+
+        Raises:
+            DiskError: The disk is full or not writable.
+        """
+        self.encode([caption], text_encoder, batch_size=1, on_encoded=lambda _: None, should_stop=lambda: False)
+        return self.read(caption)

@@ -49,7 +49,7 @@ class CheckpointProgram:
 
     program: Path | None
     warn: Callable[[str, str], None]
-    _running: list[tuple[subprocess.Popen[bytes], str]] = field(default_factory=list)
+    _running: list[tuple[subprocess.Popen[bytes], Path]] = field(default_factory=list)
 
     @classmethod
     def of(cls, wanted: str | None, *, warn: Callable[[str, str], None]) -> CheckpointProgram:
@@ -65,22 +65,27 @@ class CheckpointProgram:
         except OSError as error:
             self.warn("program_failed", f"{self.program} cannot be run for {folder.name}: {error.strerror or error}")
             return
-        self._running.append((child, folder.name))
+        self._running.append((child, folder))
+
+    def at_work_on(self) -> list[Path]:
+        """Checkpoints whose program has not ended yet: they must stay."""
+        self.look()
+        return [folder for _, folder in self._running]
 
     def look(self) -> None:
         """Take leave of those that ended; say which failed."""
         still = []
-        for child, name in self._running:
+        for child, folder in self._running:
             code = child.poll()
             if code is None:
-                still.append((child, name))
+                still.append((child, folder))
             elif code:
-                self.warn("program_failed", f"{self.program} ended with {code} for {name}; training goes on")
+                self.warn("program_failed", f"{self.program} ended with {code} for {folder.name}; training goes on")
         self._running = still
 
     def close(self) -> None:
         """At the end of the run: say which are still at work; they go on by themselves."""
         self.look()
-        for _, name in self._running:
-            self.warn("program_runs_on", f"{self.program} is still at work on {name}; it goes on by itself")
+        for _, folder in self._running:
+            self.warn("program_runs_on", f"{self.program} is still at work on {folder.name}; it goes on by itself")
         self._running = []

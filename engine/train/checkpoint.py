@@ -116,8 +116,9 @@ def purge_checkpoints(
         keep: Plain checkpoints to keep; 0 keeps all.
         keep_rolling: Rolling ones to keep.
         best_step: Step of the best one, kept beside the newest `keep`.
-        in_use: Kept whatever their age: the one just written (after going back, older ones may have higher steps) and
-            the one that the configuration names to go on from (the same command needs it again).
+        in_use: Kept whatever their age: the one just written (after going back, older ones may have higher steps),
+            the one that the configuration names to go on from (the same command needs it again), and those that
+            ``post_checkpoint_script`` is still at work on.
 
     Returns:
         Folders that should have gone but could not be removed (never fatal).

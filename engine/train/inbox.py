@@ -33,6 +33,7 @@ class Inbox:
         self._run_dir = run_dir
         self._emitter = emitter
         self._signalled = threading.Event()
+        self._lock = threading.Lock()
         self.requests = Requests()
 
     def install_signals(self) -> None:
@@ -47,10 +48,11 @@ class Inbox:
 
     def poll(self) -> Requests:
         """Read new commands and signals into `requests` and return it."""
-        if self._signalled.is_set():
-            self.requests.stop = True
-        for command in control.pending(self._run_dir.control):
-            self._take(command)
+        with self._lock:  # a song that waits for space on the disk asks from a loader's thread
+            if self._signalled.is_set():
+                self.requests.stop = True
+            for command in control.pending(self._run_dir.control):
+                self._take(command)
         return self.requests
 
     def stop_requested(self) -> bool:

@@ -13,6 +13,7 @@ from engine.cache.policy import CachePolicy, cache_policy
 from engine.contract.backends import Backends
 from engine.train.announce import Run
 from engine.train.features import adding_features
+from engine.train.low_disk import LowDisk
 from engine.train.prepare import Caches, Songs, encoder_loaders
 
 
@@ -59,6 +60,7 @@ def _on_demand(run: Run, policy: CachePolicy, caches: Caches) -> OnDemand:
     device = torch.device("cpu") if run.config.offload_during_startup else run.device
     load_codec, load_text_encoder = encoder_loaders(run.config, run.family, device)
     add_features = adding_features(run.config, caches, device=device)
+    low_disk = LowDisk.of(run.config, warn=run.reporter.warn, should_stop=run.inbox.stop_requested)
     return OnDemand(
         audio=caches.audio if add_features is not None else caches.audio.plain,
         text=caches.text,
@@ -67,6 +69,7 @@ def _on_demand(run: Run, policy: CachePolicy, caches: Caches) -> OnDemand:
         load_text_encoder=load_text_encoder,
         on_problem=run.reporter.problem,
         add_features=add_features,
+        before_write=lambda folder: low_disk.check_often(folder, doing="preparing songs"),
     )
 
 

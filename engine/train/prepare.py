@@ -292,7 +292,7 @@ def _disk_watch(
     """What looks at the caches' disks while there is something to write: ``disk_low_threshold``."""
     low_disk = LowDisk.of(config, warn=reporter.warn, should_stop=inbox.stop_requested)
     first_of_each = {entry.song.backend_id: entry for entry in reversed(songs.entries) if entry.clips}
-    folders = {caches.text.folder, *(caches.audio.path(entry.clips[0]).parent for entry in first_of_each.values())}
+    folders = {*caches.text.folders, *(caches.audio.path(entry.clips[0]).parent for entry in first_of_each.values())}
 
     def look(event: CacheProgress) -> None:
         for folder in folders if event.done < event.total else ():

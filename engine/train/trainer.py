@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor
@@ -105,7 +105,10 @@ class Trainer:
         try:
             while self.state.step < self.max_steps:
                 fetched = time.perf_counter()
-                micro_batches = next(groups)
+                try:
+                    micro_batches = next(groups)
+                except StopRequested:  # asked for while a song that is encoded now waited for space on the disk
+                    self.stop()
                 data_s = time.perf_counter() - fetched
                 result = train_step(
                     self.state,
@@ -235,7 +238,7 @@ class Trainer:
             keep=self.config.checkpoints_total_limit,
             keep_rolling=self.config.checkpoints_rolling_total_limit,
             best_step=self.state.best_step,
-            in_use=[folder, *([self.going_on_from] if self.going_on_from else [])],
+            in_use=[folder, *self.program.at_work_on(), *([self.going_on_from] if self.going_on_from else [])],
         ):
             self.warn("old_checkpoint_stays", f"{stuck.name} could not be removed; remove it by hand to free its space")
         self.program.start(folder)
@@ -319,7 +322,7 @@ class Trainer:
         if self.inbox.stop_requested():
             self.stop()
 
-    def stop(self) -> None:
+    def stop(self) -> NoReturn:
         """Save the finished step, unless the user wants it dropped, and end."""
         if not self.has_trained:
             raise StopRequested("stopped before the first step; nothing had to be saved")

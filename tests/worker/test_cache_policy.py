@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract import control
 from engine.contract.run_dir import RunDir
 from engine.hardware.cache_files import find_entries, read_use
 from engine.planning.disk import audio_entry_bytes
+from engine.train import low_disk, trainer
 from tests.worker.conftest import Workshop, events, write_song
 
 STEPS = 3
@@ -33,6 +35,7 @@ def train(workshop: Workshop, name: str, **settings: object) -> RunDir:
 
 def test_without_a_cache_nothing_is_written_and_the_losses_are_those_of_a_prepared_run(workshop, own_cache, tmp_path):
     off = {"vae_cache_disable": True, "text_cache_disable": True, "validation_prompt": "warm", "validation_split": 0.2}
+    off["lora_dropout"] = 0.1  # encoding in the middle of training must not draw from what dropout draws from
     none = train(workshop, "none", **own_cache, **off)
     assert [path for path in (tmp_path / "own-cache").rglob("*") if path.is_file()] == []
     whole = train(workshop, "whole", **{**own_cache, **off, "vae_cache_disable": False, "text_cache_disable": False})
@@ -99,3 +102,40 @@ def test_the_estimate_of_a_minute_is_within_five_per_cent_of_its_file(workshop, 
     [plan] = events(run_dir, "plan")
     written = sum(found.num_bytes for found in find_entries(tmp_path / "own-cache"))
     assert plan["parts"]["cache_bytes"] == pytest.approx(written, rel=0.5)
+
+
+LATER = {"vae_cache_ondemand": True, "text_cache_ondemand": True, "train_batch_size": 1, "disk_low_threshold": "5G"}
+
+
+def test_a_low_disk_stops_preparing_in_the_middle_of_training(workshop, own_cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(low_disk, "disk_free_bytes", lambda path: 2**30 if "own-cache" in str(path) else 2**40)
+    run = workshop.run_dir("low", **own_cache, **LATER)
+    assert workshop.train(run) == 5
+    (ended,) = events(run, "run_ended")
+    assert "stopped before preparing songs" in ended["error"] and "own-cache" in ended["error"]
+    assert not list(find_entries(tmp_path / "own-cache"))
+
+
+def test_a_song_that_waits_for_space_can_be_stopped_and_the_step_before_is_saved(workshop, own_cache, monkeypatch):
+    is_low = [False]
+    real = trainer.Trainer.report
+    run = workshop.run_dir("waits", **own_cache, **LATER, disk_low_action="wait")
+
+    def low_after_a_step(self, result, **words):
+        real(self, result, **words)
+        is_low[0] = True
+
+    def free_bytes(path: Path) -> int:
+        if not is_low[0] or "own-cache" not in str(path):
+            return 2**40
+        control.send(run.control, "stop_now")
+        return 2**30
+
+    monkeypatch.setattr(low_disk, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(low_disk, "disk_free_bytes", free_bytes)
+    monkeypatch.setattr(trainer.Trainer, "report", low_after_a_step)
+    assert workshop.train(run) == 130
+    (ended,) = events(run, "run_ended")
+    last = events(run, "step")[-1]["step"]
+    assert ended["outcome"] == "stopped" and ended["error"] == f"stopped at step {last:,}; it is saved", ended
+    assert [folder.name for folder in run.whole_checkpoints()] == [f"checkpoint-{last}"]

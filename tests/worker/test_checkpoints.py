@@ -75,6 +75,22 @@ def test_the_best_checkpoint_outlives_the_purge(workshop: Workshop, monkeypatch)
     assert [folder.name for folder in run_dir.whole_checkpoints()] == ["checkpoint-2", "checkpoint-4", "checkpoint-5"]
 
 
+def test_a_checkpoint_that_a_program_still_works_on_outlives_the_purge(workshop: Workshop, tmp_path):
+    script = tmp_path / "tell.sh"
+    # At work on the first checkpoint until the test ends (a minute at most); done with any other at once.
+    body = f"case $1 in *-1) for i in $(seq 600); do [ -e {tmp_path}/end ] && exit; sleep 0.1; done;; esac"
+    script.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    script.chmod(0o755)
+    run_dir = workshop.run_dir(
+        checkpointing_steps=1, checkpoints_total_limit=1, post_checkpoint_script=str(script), max_train_steps=3
+    )
+    try:
+        assert workshop.train(run_dir) == 0
+        assert [folder.name for folder in run_dir.whole_checkpoints()] == ["checkpoint-1", "checkpoint-3"]
+    finally:
+        (tmp_path / "end").touch()
+
+
 def test_rolling_checkpoints_replace_each_other_and_are_resumed_from(workshop: Workshop):
     settings = {"checkpointing_steps": 4, "checkpointing_rolling_steps": 1, "lora_dropout": 0.1}
     whole = workshop.run_dir("whole", max_train_steps=6, lora_dropout=0.1)

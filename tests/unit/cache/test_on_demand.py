@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from engine.cache.audio_latents import encode_clips, load_clip_audio
 from engine.cache.on_demand import OnDemand, UnusableClipError
 from engine.cache.policy import CachePolicy
 from engine.cache.repair import Repair
-from engine.contract.errors import DataError
+from engine.contract.errors import DataError, DiskError
 from engine.dataset.report import Problem
 from engine.lyrics.tokenizer import LyricTokenizer
 from tests.unit.cache.stand_ins import StandInCodec, StandInTextEncoder, caches, entries_of, song_of, write_songs
@@ -47,7 +48,14 @@ class CountingCodec(StandInCodec):
 class Bench:
     """Songs, an empty cache, and what makes entries in it."""
 
-    def __init__(self, folder, policy: CachePolicy = ONDEMAND, seconds: Sequence[float] = (1.0, 1.0), **audio) -> None:
+    def __init__(
+        self,
+        folder,
+        policy: CachePolicy = ONDEMAND,
+        seconds: Sequence[float] = (1.0, 1.0),
+        before_write: Callable[[Path], None] = lambda _: None,
+        **audio,
+    ) -> None:
         self.folder = folder
         self.songs = write_songs(folder / "songs", seconds)
         self.entries = entries_of(self.songs, **audio)
@@ -66,6 +74,7 @@ class Bench:
             load_codec=lambda: self._loaded("codec", self.codec),
             load_text_encoder=lambda: self._loaded("text", self.encoder),
             on_problem=self.problems.append,
+            before_write=before_write,
         )
 
     def _loaded(self, name, encoder):
@@ -264,3 +273,28 @@ def test_random_cuts_vary_by_epoch_where_entries_are_made_anew_and_old_ones_go(t
     # The first epoch's entry is the one that other runs share; of the later ones two stay at most.
     assert starts[0] == entry.clips[0].start_s and counts == [1, 2, 3, 3, 3, 3]
     assert bench.audio.is_whole(entry.clips[0])
+
+
+def test_nothing_is_written_where_it_must_not_and_later_it_is(tmp_path):
+    asked: list[Path] = []
+
+    def refuse(folder: Path) -> None:
+        asked.append(folder)
+        if len(asked) <= 2:
+            raise DiskError("too little space")
+
+    bench = Bench(tmp_path, before_write=refuse)
+    clip = bench.entries[0].clips[0]
+    with pytest.raises(DiskError):
+        bench.maker.audio(clip)
+    with pytest.raises(DiskError):
+        bench.maker.text("two words")
+    assert bench.files == []
+    bench.maker.audio(clip), bench.maker.text("two words")
+    assert len(bench.files) == 2
+    assert asked == [bench.audio.path(clip).parent, bench.text.folder] * 2
+
+
+def test_where_nothing_is_written_no_disk_is_asked(tmp_path):
+    bench = Bench(tmp_path, UNWRITTEN, before_write=lambda folder: pytest.fail(str(folder)))
+    bench.maker.audio(bench.entries[0].clips[0]), bench.maker.text("two words")

@@ -51,7 +51,14 @@ def fill(tmp_path, monkeypatch):
         fill_caches(
             Songs(report=None, training={}, held_out=()),
             [],
-            SimpleNamespace(audio=None, text=SimpleNamespace(folder=tmp_path, path=lambda caption: tmp_path / caption)),
+            SimpleNamespace(
+                audio=None,
+                text=SimpleNamespace(
+                    folder=tmp_path,
+                    folders={tmp_path, tmp_path / "other disk"},
+                    path=lambda caption: tmp_path / caption,
+                ),
+            ),
             config=Config.from_dict(settings),
             policy=CachePolicy(),
             family=family,
@@ -73,4 +80,10 @@ def test_the_disk_is_looked_at_while_there_is_something_to_write(fill, monkeypat
     monkeypatch.setattr(low_disk, "disk_free_bytes", lambda path: 0)
     fill(CacheProgress(done=9, total=9, file=""), disk_low_threshold="1G")
     with pytest.raises(DiskError, match="preparing songs"):
+        fill(CacheProgress(done=8, total=9, file=""), disk_low_threshold="1G")
+
+
+def test_so_is_the_disk_of_captions_that_are_kept_elsewhere(fill, monkeypatch):
+    monkeypatch.setattr(low_disk, "disk_free_bytes", lambda path: 0 if path.name == "other disk" else 2**40)
+    with pytest.raises(DiskError, match="other disk"):
         fill(CacheProgress(done=8, total=9, file=""), disk_low_threshold="1G")
