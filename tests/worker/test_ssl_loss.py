@@ -84,7 +84,7 @@ def test_with_features_the_loss_is_in_the_total_and_moves_the_weights(
 
 
 def test_features_made_in_the_middle_of_training_are_those_of_a_preparation(workshop: Workshop, tmp_path, models):
-    settings = {"max_train_steps": 1, **models}
+    settings = {"max_train_steps": 2, "lora_dropout": 0.1, **models}
     prepared = run(workshop, tmp_path, "prepared", WEIGHT, **settings)
     cache = str(tmp_path / "empty")
     later = run(workshop, tmp_path, "later", WEIGHT, vae_cache_disable=True, **{**settings, "cache_dir": cache})
