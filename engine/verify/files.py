@@ -123,11 +123,9 @@ def check_configuration(root: Mapping[str, Path]) -> Outcome:
     Raises:
         ModelError: A config.json cannot be read, or contradicts itself.
     """
-    transformer = read_transformer_config(root[TRANSFORMER_FOLDER])
     details = [
-        *_differences("transformer", transformer.to_dict(), real_config().to_dict()),
-        *_differences("autoencoder", read_config(root[DCAE_FOLDER]), EXPECTED_DCAE),
-        *_differences("vocoder", read_config(root[VOCODER_FOLDER]), VocoderConfig().to_dict()),
+        *_transformer_differences(root[TRANSFORMER_FOLDER]),
+        *codec_differences(root),
         *_differences("text encoder", read_config(root[TEXT_ENCODER_FOLDER]), EXPECTED_TEXT_ENCODER),
     ]
     values = {"num_differences": float(len(details))}
@@ -138,7 +136,7 @@ def check_configuration(root: Mapping[str, Path]) -> Outcome:
 
 
 def is_released(transformer: Path) -> bool:
-    """Whether a transformer has the released model's configuration: only then what is made with it can be judged.
+    """Whether a transformer has the released model's configuration: only then what it makes can be judged.
 
     Raises:
         ModelError: Its config.json cannot be read.
@@ -147,12 +145,38 @@ def is_released(transformer: Path) -> bool:
     return config == real_config()
 
 
-def _differences(part: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """``part key is X (Y in the released model)`` for each value that differs; an absent key counts as its default."""
+def codec_differences(root: Mapping[str, Path]) -> list[str]:
+    """Where autoencoder and vocoder are not configured as in the released model; none = their sound can be judged.
+
+    Args:
+        root: The folders of both by their names.
+
+    Raises:
+        ModelError: A config.json cannot be read.
+    """
     return [
-        f"{part} {key} is {_as_list(found[key])} ({_as_list(value)})"
+        *_differences("autoencoder", read_config(root[DCAE_FOLDER]), EXPECTED_DCAE),
+        *_differences("vocoder", read_config(root[VOCODER_FOLDER]), VocoderConfig().to_dict()),
+    ]
+
+
+def _transformer_differences(folder: Path) -> list[str]:
+    """As `_differences`; of an absent key the default that is taken is told, as it is seldom the released value."""
+    expected, taken = real_config().to_dict(), read_transformer_config(folder).to_dict()
+    absent = expected.keys() - read_config(folder).keys()
+    return [
+        f"{line}; {taken[key]} is taken" if key in absent else line
         for key, value in expected.items()
-        if key in found and _as_list(found[key]) != _as_list(value)
+        for line in _differences("transformer", {} if key in absent else taken, {key: value})
+    ]
+
+
+def _differences(part: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """``part key is X (Y in the released model)`` for each value that differs or is absent."""
+    return [
+        f"{part} {key} is {_as_list(found[key]) if key in found else 'absent'} ({_as_list(value)})"
+        for key, value in expected.items()
+        if key not in found or _as_list(found[key]) != _as_list(value)
     ]
 
 

@@ -136,7 +136,8 @@ def _check_files(rows: _Rows, status: ModelStatus) -> None:
 def _check_networks(rows: _Rows, root: Path, *, device: torch.device, effort: Effort) -> None:
     """One network in memory at a time, as far as a clip allows."""
     checkpoint = resolve_checkpoint(root)
-    is_judged = files.is_released(checkpoint.transformer)
+    # Each part is judged only where it is configured as the released one: only of that it is known what it does.
+    is_judged = not files.codec_differences({name: root / name for name in SUB_FOLDERS})
     codec = None
 
     def tone() -> Outcome:
@@ -170,7 +171,8 @@ def _check_networks(rows: _Rows, root: Path, *, device: torch.device, effort: Ef
         rows.skip_rest("not made: a clip must be possible first")
         return
     ready = rehearsal
-    step = rows.make("training_step", lambda: ready.check_step(is_judged=is_judged))
+    is_whole_judged = is_judged and files.is_released(checkpoint.transformer)
+    step = rows.make("training_step", lambda: ready.check_step(is_judged=is_whole_judged))
     if step.state == "failed":
         rows.skip_rest("not made: a training step must be possible first")
     else:

@@ -69,7 +69,8 @@ def test_the_page_works_as_it_stands(place: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_page_names_every_check_and_the_numbers_are_those_of_the_code():
     rows = [line.split("|")[1].strip() for line in PAGE.splitlines() if line.startswith("| ")]
     assert rows[1:] == list(CHECKS.values())
-    assert f"Below {sound.GOOD_ERROR_DB:g} dB" in PAGE and f"up to {sound.BAD_ERROR_DB:g} dB" in PAGE
+    kept = f"within {100 * sound.GOOD_PITCH_SHARE:g} %, a beat {100 * sound.GOOD_BEAT:g} % alike"
+    assert f"{kept} and less than {sound.GOOD_ERROR_DB:g} dB" in " ".join(PAGE.split())
     low, high = training.PLAUSIBLE_LOSS
     assert f"between {low:g} and {high:g}" in PAGE
     assert str(training.Effort().clip_s) == "10.0" and "ten seconds" in PAGE

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from engine.contract.model_checks import CHECKS
+from engine.contract.model_files import SUB_FOLDERS
 from engine.hardware.models import model_status
 from engine.model.load import load_codec, resolve_checkpoint
 from engine.model.tiny import write_tiny_checkpoint
@@ -45,6 +46,13 @@ def states(outcomes: dict[str, Outcome]) -> dict[str, str]:
 def set_config(folder: Path, **values: object) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+def without(folder: Path, key: str) -> None:
+    path = folder / "config.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    del values[key]
+    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 def test_a_whole_checkpoint_passes_everything_that_can_be_judged_of_it(whole):
@@ -236,7 +244,12 @@ def test_an_adapter_without_effect_is_found(whole, monkeypatch):
 
 def test_an_unlikely_loss_is_noted_and_of_the_released_model_a_failure(copy, monkeypatch):
     change_tensors(copy / TRANSFORMER, lambda tensors: tensors | {"final_layer.linear.bias": torch.full((128,), 50.0)})
-    assert verify(copy)["training_step"].state == "noted"
+    # The codec is judged by its own configurations, whatever transformer stands beside it.
+    monkeypatch.setattr(files, "codec_differences", lambda root: [])
+    outcomes = verify(copy)
+    assert outcomes["training_step"].state == "noted"
+    for check in ("tone", "drums"):  # random weights are no good codec, which is shown and no failure
+        assert outcomes[check].state == "noted" and "of a good codec one expects" in outcomes[check].words
     monkeypatch.setattr(files, "real_config", lambda: files.read_transformer_config(copy / "ace_step_transformer"))
     monkeypatch.setattr(files, "RELEASED_TENSORS", 168)
     outcomes = verify(copy)
@@ -244,8 +257,28 @@ def test_an_unlikely_loss_is_noted_and_of_the_released_model_a_failure(copy, mon
         outcomes["training_step"].state == "failed"
         and "a trained model gives 0.001 to 5" in outcomes["training_step"].words
     )
-    # A codec of random weights is not the released one either.
-    assert outcomes["tone"].state == outcomes["drums"].state == "failed"
+
+
+def test_of_a_codec_every_value_counts_also_an_absent_one(tmp_path):
+    root = {name: tmp_path / name for name in ("music_dcae_f8c8", "music_vocoder")}
+    for folder, values in zip(root.values(), (files.EXPECTED_DCAE, files.VocoderConfig().to_dict()), strict=True):
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    assert files.codec_differences(root) == []
+    set_config(root["music_vocoder"], f_min=20)
+    without(root["music_dcae_f8c8"], "scaling_factor")
+    assert files.codec_differences(root) == [
+        "autoencoder scaling_factor is absent (0.41407)",
+        "vocoder f_min is 20 (40)",
+    ]
+
+
+def test_an_absent_value_is_named_with_what_is_taken(copy):
+    without(copy / "ace_step_transformer", "rope_theta")
+    without(copy / "umt5-base", "relative_attention_num_buckets")
+    details = files.check_configuration({name: copy / name for name in SUB_FOLDERS}).details
+    assert "transformer rope_theta is absent (1000000.0); 1000000.0 is taken" in details
+    assert "text encoder relative_attention_num_buckets is absent (32)" in details
 
 
 def test_a_stop_ends_it_between_two_checks(whole):
@@ -290,8 +323,9 @@ def test_what_comes_back_is_measured(whole):
         return torch.nn.functional.pad(high, (0, wave.shape[-1] - high.shape[-1]))
 
     high = sound.check_tone(Wire(whole, too_fast), is_judged=True)
-    assert high.state == "failed" and high.values["pitch_hz"] == pytest.approx(440 * 48 / 44.1, rel=2e-3)
+    assert high.state == "noted" and "expects within 1 % and 6 dB" in high.words
+    assert high.values["pitch_hz"] == pytest.approx(440 * 48 / 44.1, rel=2e-3)
     noise = Wire(whole, lambda wave: 0.1 * torch.randn(wave.shape, generator=torch.Generator().manual_seed(0)))
     heard = sound.check_drums(noise, is_judged=True)
-    assert heard.state == "failed" and abs(heard.values["beat_correlation"]) < 0.3
-    assert sound.check_drums(noise, is_judged=False).state == "noted"
+    assert heard.state == "noted" and abs(heard.values["beat_correlation"]) < 0.3
+    assert "not judged" in sound.check_drums(noise, is_judged=False).words
