@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,24 @@ class CacheIndex:
     audio_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What is not in the cache yet: captions, clips without latents, clips without musical features."""
+
+    captions: Sequence[str]
+    clips: Sequence[Clip]
+    features: Sequence[Clip]
+
+    def __len__(self) -> int:
+        return len(self.captions) + len(self.clips) + len(self.features)
+
+    def clean_up(self, audio: AudioLatents, text: TextStates) -> None:
+        """Delete what a preparation that was killed in the middle of a write left aside, next to what is missing."""
+        folders = {audio.path(clip).parent for clip in (*self.clips, *self.features)}
+        for folder in folders | (text.folders if self.captions else set()):
+            remove_left_behind(folder)
+
+
 def build_cache(
     entries: Sequence[Entry],
     captions: Sequence[str],
@@ -91,28 +109,21 @@ def build_cache(
     """
     # Two entries may share a file: the same song in two backends with one folder.
     clips = list({audio.path(clip): clip for entry in entries for clip in entry.clips}.values())
-    missing_clips = [clip for clip in clips if not audio.is_whole(clip)]
-    num_captions = len(set(captions))
-    featureless = features.missing(clips) if features is not None else []
-    num_features = len(clips) if features is not None else 0
-    missing_captions = text.missing(captions)
-    # A preparation killed in the middle of a write left a file aside, next to where its entry is missing.
-    sound_folders = {audio.path(clip).parent for clip in (*missing_clips, *featureless)}
-    for folder in sound_folders | (text.folders if missing_captions else set()):
-        remove_left_behind(folder)
-    progress = SongProgress(
-        done=len(clips) - len(missing_clips) + num_captions - len(missing_captions) + num_features - len(featureless),
-        total=len(clips) + num_captions + num_features,
-        report=on_progress,
+    missing = _Missing(
+        captions=text.missing(captions),
+        clips=[clip for clip in clips if not audio.is_whole(clip)],
+        features=features.missing(clips) if features is not None else [],
     )
-    num_reused = progress.done
-    missing: set[str | Path] = {*missing_captions, *(audio.path(clip) for clip in missing_clips)}
+    missing.clean_up(audio, text)
+    num_entries = len(set(captions)) + len(clips) * (1 if features is None else 2)
+    num_reused = num_entries - len(missing)
+    progress = SongProgress(done=num_reused, total=num_entries, report=on_progress)
     _expect_songs(progress, entries, audio=audio, text=text, missing=missing)
     if features is not None:
-        features.expect(progress, entries, featureless)
+        features.expect(progress, entries, missing.features)
     progress.begin()
     _encode_captions(
-        missing_captions,
+        missing.captions,
         text=text,
         load_text_encoder=load_text_encoder,
         progress=progress,
@@ -120,7 +131,7 @@ def build_cache(
         batch_size=text_encoder_batch_size,
     )
     failed = _encode_clips(
-        missing_clips,
+        missing.clips,
         audio=audio,
         load_codec=load_codec,
         progress=progress,
@@ -131,18 +142,16 @@ def build_cache(
     num_without = 0
     if features is not None:
         num_without = features.run(
-            featureless, without=failed, progress=progress, should_stop=should_stop, num_workers=_workers(max_workers)
+            missing.features,
+            without=failed,
+            progress=progress,
+            should_stop=should_stop,
+            num_workers=_workers(max_workers),
         )
     for problem in failed.values():
         on_problem(problem)
-    kept = _without_failed(entries, failed)
-    if entries and not kept:
-        raise DataError(
-            f"none of the {len(entries)} songs can be decoded",
-            hint="The reason for each file is named above. Convert one to WAV or FLAC and try again.",
-        )
     return CacheIndex(
-        entries=tuple(kept),
+        entries=_without_failed(entries, failed),
         num_encoded=progress.done - num_reused - len(failed) - num_without,
         num_reused=num_reused,
         audio_s=progress.audio_s,
@@ -155,16 +164,17 @@ def _expect_songs(
     *,
     audio: AudioLatents,
     text: TextStates,
-    missing: Collection[str | Path],
+    missing: _Missing,
 ) -> None:
     """Tell ``progress`` what each song consists of: its captions by their texts, its clips by their files."""
+    absent: set[str | Path] = {*missing.captions, *(audio.path(clip) for clip in missing.clips)}
     for entry in entries:
         captions = {
-            caption: None if caption in missing else file_bytes(text.path(caption)) for caption in entry.song.captions
+            caption: None if caption in absent else file_bytes(text.path(caption)) for caption in entry.song.captions
         }
         progress.expect(entry.song.relative_path, "captions", captions)
         paths = [audio.path(clip) for clip in entry.clips]
-        sound = {path: None if path in missing else file_bytes(path) for path in paths}
+        sound = {path: None if path in absent else file_bytes(path) for path in paths}
         progress.expect(entry.song.relative_path, "sound", sound)
 
 
@@ -264,12 +274,21 @@ def _left_out(clip: Clip, code: str, reason: str) -> Problem:
     )
 
 
-def _without_failed(entries: Sequence[Entry], failed: dict[Clip, Problem]) -> list[Entry]:
-    """Songs with the clips that can be used: silent pieces go alone, an unreadable piece takes its song with it."""
+def _without_failed(entries: Sequence[Entry], failed: dict[Clip, Problem]) -> tuple[Entry, ...]:
+    """Songs with the clips that can be used: silent pieces go alone, an unreadable piece takes its song with it.
+
+    Raises:
+        DataError: There are songs, and none of them can be used.
+    """
     kept = []
     for entry in entries:
         clips = tuple(clip for clip in entry.clips if clip not in failed)
         damaged = any(failed[clip].code == _TAKES_SONG_ALONG for clip in entry.clips if clip in failed)
         if clips and not damaged:
             kept.append(replace(entry, clips=clips))
-    return kept
+    if entries and not kept:
+        raise DataError(
+            f"none of the {len(entries)} songs can be decoded",
+            hint="The reason for each file is named above. Convert one to WAV or FLAC and try again.",
+        )
+    return tuple(kept)

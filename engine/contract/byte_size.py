@@ -1,4 +1,4 @@
-"""Sizes as people write them: ``5G``, ``500MB`` (config-formats.md section 1.9, ``disk_low_threshold``)."""
+"""Sizes as people write them, ``5G`` (config-formats.md section 1.9, ``disk_low_threshold``), and read them."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ def parse_size(text: str) -> int:
     if num_bytes == 0:
         raise ValueError("too small")
     return num_bytes
+
+
+def size_words(num_bytes: float) -> str:
+    """Bytes for people, in powers of 1024: ``8.2 GB``, ``310 MB``, ``12 kB``."""
+    for power, name in ((4, "TB"), (3, "GB"), (2, "MB")):
+        value = num_bytes / 1024**power
+        if value >= 1:
+            # Tenths of a gigabyte tell two disks apart; those of megabytes are many digits for little.
+            return f"{value:.1f} {name}" if value < (99.95 if power >= 3 else 9.95) else f"{value:,.0f} {name}"
+    return f"{num_bytes / 1024:.0f} kB" if num_bytes >= 1024 else f"{num_bytes:.0f} B"

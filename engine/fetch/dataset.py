@@ -6,11 +6,12 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from engine.contract.byte_size import size_words
 from engine.contract.errors import DataError, ModelError, StopRequested
 from engine.contract.events import RunWarning
 from engine.contract.files import write_atomic
 from engine.dataset.hub_folder import INCOMPLETE_MARK, folder_of, storage_of, wanted_files
-from engine.fetch.download import Download, size_words
+from engine.fetch.download import Download
 from engine.fetch.hub import HubFile, Repository, may_pass, reason_of, refusal
 from engine.fetch.task import Progress, followed
 from engine.telemetry.emitter import Emitter

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from engine.contract.byte_size import size_words
 from engine.contract.errors import DiskError, ModelError, UserError, as_disk_error, is_disk_failure
 from engine.fetch.hub import (
     DamagedDownloadError,
@@ -172,12 +173,3 @@ class _Retries(logging.Handler):
         """Take one line of the client's log."""
         if record.funcName == "http_get":
             self._tell()
-
-
-def size_words(num_bytes: float) -> str:
-    """Bytes for people: ``8.2 GB``, ``310 MB``, ``12 kB``."""
-    for unit, name in ((2**30, "GB"), (2**20, "MB")):
-        if num_bytes >= unit:
-            value = num_bytes / unit
-            return f"{value:.1f} {name}" if value < 99.95 else f"{value:.0f} {name}"
-    return f"{num_bytes / 2**10:.0f} kB"

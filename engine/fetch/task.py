@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import __version__
+from engine.contract.byte_size import size_words
 from engine.contract.errors import ConfigError, ModelError, StopRequested
 from engine.contract.events import DownloadProgress, RunEnded, RunStarted, RunWarning
 from engine.contract.feature_models import CONFIG_FILE, FETCH_COMMAND, WEIGHTS, feature_model_of
 from engine.contract.files import read_json
 from engine.contract.model_files import layout_words
 from engine.contract.run_dir import RunDir
-from engine.fetch.download import Download, size_words
+from engine.fetch.download import Download
 from engine.hardware.feature_models import status_of
 from engine.hardware.models import ModelStatus
 from engine.telemetry.emitter import Emitter

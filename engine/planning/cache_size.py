@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.contract.byte_size import size_words
+
 SEED_BYTES_PER_MINUTE = 89_000_000
 """What SimpleTuner's quickstart warns of for 60 s of music. Its own arithmetic gives 28 MB, nearly all of it features
 in fp32; here a minute takes 0.33 MB, or 14 MB with features."""
@@ -15,7 +17,6 @@ SEED_WARNING = (
 
 LARGE_BYTES = 2**30
 LARGE_SHARE = 0.1
-_KB, _MB, _GB = 2**10, 2**20, 2**30
 
 
 def is_large(num_bytes: float, free_bytes: float | None) -> bool:
@@ -37,12 +38,3 @@ def cache_words(num_bytes: float, *, seconds: float, folder: Path, free_bytes: f
         f"preparing {seconds / 60:,.0f} min of music takes about {size_words(num_bytes)} in {folder}{free}. "
         f"({SEED_WARNING}; with vae_cache_disable nothing is written)"
     )
-
-
-def size_words(num_bytes: float) -> str:
-    """Bytes for people: ``8.2 GB``, ``310 MB``, ``12 kB``."""
-    for unit, name in ((_GB, "GB"), (_MB, "MB")):
-        if num_bytes >= unit:
-            value = num_bytes / unit
-            return f"{value:.1f} {name}" if value < 9.95 else f"{value:,.0f} {name}"
-    return f"{num_bytes / _KB:.0f} kB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.contract.byte_size import size_words
 from engine.contract.config import Config
 from engine.contract.errors import DiskError
 from engine.contract.events import Plan
@@ -12,8 +13,6 @@ from engine.contract.run_dir import RunDir
 from engine.hardware.host import disk_free_bytes
 from engine.train.checkpoint import folder_bytes
 from engine.train.prepare import Reporter
-
-_GB = 2**30
 
 
 def check_space(run_dir: RunDir, config: Config, plan: Plan, *, assume_yes: bool, reporter: Reporter) -> None:
@@ -42,7 +41,7 @@ def check_space(run_dir: RunDir, config: Config, plan: Plan, *, assume_yes: bool
         if free is None:
             continue
         if needed > free:
-            message = f"the run needs about {_gb(needed)} of disk in {where}; {_gb(free)} are free"
+            message = f"the run needs about {size_words(needed)} of disk in {where}; {size_words(free)} are free"
             if not assume_yes:
                 raise DiskError(
                     message,
@@ -53,8 +52,9 @@ def check_space(run_dir: RunDir, config: Config, plan: Plan, *, assume_yes: bool
         elif run_dir.path in folders and needed + parts["clip_bytes"] > free:
             reporter.warn(
                 "disk_low",
-                f"the test clips of the whole run would take about {_gb(parts['clip_bytes'])}; {_gb(free)} are free in "
-                f"{run_dir.path}. Delete old ones on the way, or raise validation_step_interval",
+                f"the test clips of the whole run would take about {size_words(parts['clip_bytes'])}; "
+                f"{size_words(free)} are free in {run_dir.path}. "
+                "Delete old ones on the way, or raise validation_step_interval",
             )
 
 
@@ -71,7 +71,3 @@ def _device_of(folder: Path) -> int:
         if existing.exists():
             return existing.stat().st_dev
     return -1
-
-
-def _gb(num_bytes: float) -> str:
-    return f"{num_bytes / _GB:.1f} GB"

@@ -20,6 +20,7 @@ from engine.batches.bucket import Clip
 from engine.cache.ssl_build import FeaturePass
 from engine.cache.ssl_features import stored_name
 from engine.cache.store import AudioEntry
+from engine.contract.byte_size import size_words
 from engine.contract.config import Config
 from engine.contract.errors import ModelError
 from engine.contract.feature_models import (
@@ -37,7 +38,6 @@ from engine.contract.feature_models import (
 )
 from engine.contract.files import read_json, write_json
 from engine.contract.paths import cache_root
-from engine.fetch.download import size_words
 from engine.fetch.task import Order, download
 from engine.hardware.feature_models import feature_model_status
 from engine.model.ssl_checkpoint import feature_fingerprint, read_feature_config

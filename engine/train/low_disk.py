@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.contract.byte_size import parse_size
+from engine.contract.byte_size import parse_size, size_words
 from engine.contract.config import Config
 from engine.contract.errors import DiskError, StopRequested
 from engine.contract.paths import expanded
@@ -87,7 +87,7 @@ class LowDisk:
 
     def _says(self, folder: Path) -> str:
         free, wanted = disk_free_bytes(folder) or 0, self.threshold or 0
-        return f"{_size(free)} are free for {folder}, below disk_low_threshold {_size(wanted)}"
+        return f"{size_words(free)} are free for {folder}, below disk_low_threshold {size_words(wanted)}"
 
     def _error(self, folder: Path, doing: str, reason: str = "") -> DiskError:
         return DiskError(
@@ -121,13 +121,6 @@ class LowDisk:
             raise self._error(folder, doing, f"{self.script} ended with {child.returncode}, and ")
         if not self._has_room(folder):
             raise self._error(folder, doing, f"{self.script} did not make enough space, and ")
-
-
-def _size(num_bytes: int) -> str:
-    for unit, scale in (("TB", 2**40), ("GB", 2**30), ("MB", 2**20), ("kB", 2**10)):
-        if num_bytes >= scale:
-            return f"{num_bytes / scale:.1f} {unit}"
-    return f"{num_bytes} B"
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.contract.byte_size import size_words
 from engine.contract.model_files import (
     DCAE_FOLDER,
     TEXT_ENCODER_FOLDER,
@@ -17,7 +18,6 @@ from engine.contract.model_files import (
     read_config,
     weight_files,
 )
-from engine.fetch.download import size_words
 from engine.hardware.models import ModelStatus
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.autoencoder import EXPECTED_DCAE

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from engine.contract.byte_size import parse_size
+from engine.contract.byte_size import parse_size, size_words
 from engine.contract.lora_header import read_lora_header
 from engine.contract.run_dir import ADAPTER_FILE, GUARD_FILE
 
@@ -42,6 +42,23 @@ def test_sizes(text, num_bytes):
 def test_what_is_no_size(text):
     with pytest.raises(ValueError, match=r"size|small"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "words"),
+    [
+        (12, "12 B"),
+        (12_000, "12 kB"),
+        (8.2 * 2**20, "8.2 MB"),
+        (310 * 2**20, "310 MB"),
+        (8.24 * 2**30, "8.2 GB"),
+        (10.3 * 2**30, "10.3 GB"),
+        (312.6 * 2**30, "313 GB"),
+        (1.5 * 2**40, "1.5 TB"),
+    ],
+)
+def test_sizes_are_told_in_few_digits(num_bytes: float, words: str) -> None:
+    assert size_words(num_bytes) == words
 
 
 def test_a_bad_threshold_is_refused(refused, resolved):
