@@ -27,7 +27,15 @@ from acestep_tui.widgets.paint import (
     title,
     wrap,
 )
-from acestep_tui.wizard.plan_text import AFTER_SONGS, Block, disk_block, memory_block, time_block, verdict_text
+from acestep_tui.wizard.plan_text import (
+    AFTER_SONGS,
+    Block,
+    disk_block,
+    memory_basis,
+    memory_block,
+    time_block,
+    verdict_text,
+)
 from engine.planning.plan_view import PlanView
 
 WIDE, MID = 35, 30
@@ -151,7 +159,8 @@ def pane_lines(planned: Planned, width: int, height: int) -> list[Content]:
     name = "The same without screens" if width >= WIDE else "Without screens"
     shell = [title(width, name, live=join(("^y", f"{BOLD} {ACCENT}"), (" copy", MUTED)))]
     shell += [text("")] * is_roomy + wrap(text(planned.command), width, indent=2)
-    shell += [text("")] * is_roomy + wrap(text(_NOTE, MUTED), width)
+    basis = f" {memory_basis(view)}" if view is not None and view.memory.amount is not None else ""
+    shell += [text("")] * is_roomy + wrap(text(f"{_NOTE}{basis}", MUTED), width)
     return [*lines, *shell][:height]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acestep_tui import format as fmt
+from engine.planning.measured import TOLERANCE_BYTES, TOLERANCE_SHARE
 from engine.planning.plan_view import UNCERTAINTY, Part, PlanView, Total
 from engine.planning.search import Verdict
 
@@ -46,6 +47,16 @@ def memory_block(view: PlanView, kind: str) -> Block:
     """Memory of what trains; ``kind`` is the device's."""
     title = "Memory" if kind == "cpu" else "GPU memory"
     return _bytes_block(title, view.memory)
+
+
+def memory_basis(view: PlanView) -> str:
+    """How sure the memory is, as a sentence."""
+    if view.is_measured:
+        return "Memory was measured by a real step."
+    if view.basis == "measured":
+        off = fmt.size(max(TOLERANCE_BYTES, TOLERANCE_SHARE * (view.memory.amount or 0)))
+        return f"Memory ± {off}: steps like these were measured."
+    return "Memory is computed: steps like these were not measured."
 
 
 def disk_block(view: PlanView) -> Block:
@@ -95,6 +106,7 @@ def part_words(part: Part) -> str:
         "model": f"model, {part.detail}",
         "adapter": "gradients and optimizer" if is_full else "LoRA and optimizer",
         "prepare": "more while preparing songs",
+        "clip": "more for a test clip",
         "spare": "driver and spare",
         "download": "model download",
         "cache": "prepared songs",

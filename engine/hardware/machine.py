@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from engine.hardware import cuda_support
 from engine.hardware.gpu import GpuCard, list_gpus, visible_gpu
 from engine.hardware.host import disk_free_bytes, num_cores, read_host
 from engine.hardware.logout import LogOut, read_log_out
@@ -109,12 +110,13 @@ class Machine:
     @property
     def driver_problem(self) -> str:
         """Why the driver cannot run the installed torch, with what to do; empty when it can or nothing is known."""
-        wanted, has = _major(self.torch_cuda), _major(self.driver_cuda)
-        if wanted is None or has is None or has >= wanted:
-            return ""
-        least = _LEAST_DRIVER.get(wanted)
-        cure = f"Update it to {least} or newer" if least else "Update it"
-        return f"Driver {self.driver or ''} ends at CUDA {self.driver_cuda}; torch needs {self.torch_cuda}. {cure}."
+        return cuda_support.driver_problem(self.torch_cuda, driver=self.driver, driver_cuda=self.driver_cuda)
+
+    def cuda_problem(self, card: Card) -> str:
+        """Why a card cannot train with the installed torch and driver, with what to do; empty when it can."""
+        build = cuda_support.build_problem(self.torch_cuda, driver_cuda=self.driver_cuda, capability=card.capability)
+        # A card that this build has no kernels for stays so with any driver: what helps it is said first.
+        return build or cuda_support.card_problem(self.torch_cuda, card.capability) or self.driver_problem
 
     def devices(self) -> tuple[Device, ...]:
         """What could train, best first: the cards with most free memory, Apple's part, the processor."""
@@ -147,10 +149,6 @@ class Device:
     total_bytes: int | None = None
     free_bytes: int | None = None
     card: Card | None = None
-
-
-# Oldest driver of each CUDA generation (minor versions are compatible among themselves).
-_LEAST_DRIVER = {11: "450", 12: "525", 13: "580"}
 
 
 def look_at_machine(folder: Path, *, now: float | None = None) -> Machine:
@@ -239,8 +237,3 @@ def torch_cuda_version() -> str | None:
 def has_c_compiler() -> bool:
     """Whether a C compiler can be started (``$CC``, cc, gcc, clang)."""
     return any(shutil.which(name) for name in (os.environ.get("CC", ""), "cc", "gcc", "clang") if name)
-
-
-def _major(version: str | None) -> int | None:
-    head = (version or "").partition(".")[0]
-    return int(head) if head.isdigit() else None

@@ -7,6 +7,7 @@ from typing import Literal
 
 DeviceKind = Literal["cuda", "mps", "cpu"]
 LATENT_FRAME_S = 4096 / 44100
+USUAL_TEXT_TOKENS, USUAL_LYRIC_TOKENS = 128, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class DataFacts:
         num_songs: Songs of one pass, those kept aside not counted, each as often as it counts; 0 = as many as clips.
         has_features: Whether musical features take part.
         feature_s: Seconds of the clips whose features are still to be made.
+        num_text_tokens, num_lyric_tokens: Of the longest caption and lyrics; a usual song's where nobody counted.
     """
 
     clip_s: tuple[float, ...]
@@ -42,6 +44,8 @@ class DataFacts:
     num_songs: int = 0
     has_features: bool = False
     feature_s: float = 0.0
+    num_text_tokens: int = USUAL_TEXT_TOKENS
+    num_lyric_tokens: int = USUAL_LYRIC_TOKENS
 
     @property
     def num_trained(self) -> int:

@@ -9,6 +9,7 @@ from engine.contract.config import Config
 from engine.planning.disk import estimate_disk
 from engine.planning.duration import estimate_duration
 from engine.planning.facts import DataFacts, DeviceFacts
+from engine.planning.measured import basis_of
 from engine.planning.sizes import ModelSizes
 from engine.planning.trained import num_trainable
 from engine.planning.vram import estimate_memory, estimate_ram
@@ -38,7 +39,7 @@ def make_plan(
     disk = estimate_disk(config, data=data, sizes=sizes, num_steps=num_steps)
     duration = estimate_duration(config, data=data, sizes=sizes, device=device, num_steps=left)
     return {
-        "vram_bytes": 0 if device.kind == "cpu" else memory.peak_bytes,
+        "vram_bytes": 0 if device.kind == "cpu" else memory.used_bytes,
         "ram_bytes": estimate_ram(memory, kind=device.kind, sizes=sizes),
         "disk_bytes": disk.total_bytes,
         "seconds": round(duration.total_s, 1),
@@ -52,6 +53,11 @@ def make_plan(
             "optimizer_bytes": memory.optimizer_bytes,
             "activation_bytes": memory.activation_bytes,
             "encoder_bytes": memory.encoder_bytes,
+            "load_bytes": memory.load_bytes,
+            "clip_memory_bytes": memory.validate_bytes,
+            "peak_bytes": memory.peak_bytes,
+            "reserved_bytes": memory.reserved_bytes,
+            "is_measured": int(basis_of(config, data=data, sizes=sizes, kind=device.kind) == "measured"),
             "cache_bytes": disk.cache_bytes,
             "checkpoint_bytes": disk.checkpoint_bytes,
             "num_checkpoints": disk.num_checkpoints,

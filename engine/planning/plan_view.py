@@ -15,6 +15,7 @@ from engine.hardware.machine import Device, Machine
 from engine.planning.disk import estimate_disk, num_clips
 from engine.planning.duration import estimate_duration
 from engine.planning.facts import DataFacts, DeviceFacts
+from engine.planning.measured import Basis, basis_of
 from engine.planning.plan import num_steps_per_epoch
 from engine.planning.search import FITS_SHARE, WHOLE_SONG_S, Verdict
 from engine.planning.sizes import ModelSizes
@@ -28,6 +29,7 @@ PartKind = Literal[
     "adapter",
     "song",
     "prepare",
+    "clip",
     "spare",
     "download",
     "cache",
@@ -87,6 +89,7 @@ class PlanView:
         num_epochs: Passes over the songs; None before they are known.
         verdict: The worst of memory and disk; None while neither is known.
         is_measured: A real step replaced the estimate of the memory.
+        basis: Whether steps like these were measured when the plan was made, or only computed.
     """
 
     memory: Total
@@ -97,6 +100,7 @@ class PlanView:
     num_epochs: float | None
     verdict: Verdict | None
     is_measured: bool = False
+    basis: Basis = "computed"
 
 
 def plan_for(
@@ -118,7 +122,8 @@ def plan_for(
         data: The songs; None before they are known: then memory is planned for the longest piece allowed.
         download_bytes: What must still be downloaded of the model; None where that is not known.
     """
-    memory = _memory(config, device=device, sizes=sizes, data=data)
+    planned = _longest(config, data)
+    memory = _memory(config, device=device, sizes=sizes, planned=planned)
     num_steps = config.max_train_steps
     if not num_steps:
         num_steps = config.num_train_epochs * (num_steps_per_epoch(config, data.num_trained) if data is not None else 0)
@@ -132,6 +137,7 @@ def plan_for(
         num_steps=num_steps,
         num_epochs=num_steps / num_steps_per_epoch(config, data.num_trained) if data is not None else None,
         verdict=worst(memory.verdict, disk.verdict),
+        basis=basis_of(config, data=planned, sizes=sizes, kind=device.kind),
     )
 
 
@@ -154,7 +160,13 @@ def worst(*verdicts: Verdict | None) -> Verdict | None:
 
 
 def with_measured(view: PlanView, peak_bytes: int, step_s: float) -> PlanView:
-    """The plan with the memory and the time of a real step in the place of the estimate."""
+    """The plan with the memory and the time of a real step in the place of the estimate.
+
+    Args:
+        view: The estimate.
+        peak_bytes: What the device lost to the run (`used_bytes` of the event ``memory_measured``).
+        step_s: Seconds of the step.
+    """
     memory = dataclasses.replace(
         view.memory,
         amount=float(peak_bytes),
@@ -172,29 +184,34 @@ def with_measured(view: PlanView, peak_bytes: int, step_s: float) -> PlanView:
     return dataclasses.replace(view, memory=memory, seconds=seconds, step_s=step_s, verdict=verdict, is_measured=True)
 
 
-def _memory(config: Config, *, device: Device, sizes: ModelSizes, data: DataFacts | None) -> Total:
+def _longest(config: Config, data: DataFacts | None) -> DataFacts:
+    """The songs as memory is planned for them: the longest piece counts."""
     longest_s = data.longest_s if data is not None and data.clip_s else longest_piece_s(config)
-    has_features = data is not None and data.has_features
-    planned = DataFacts(clip_s=(longest_s,), bucket_s=(longest_s,), num_captions=1, has_features=has_features)
+    known = data if data is not None else DataFacts((), (), num_captions=1)
+    return dataclasses.replace(known, clip_s=(longest_s,), bucket_s=(longest_s,))
+
+
+def _memory(config: Config, *, device: Device, sizes: ModelSizes, planned: DataFacts) -> Total:
     memory = estimate_memory(config, data=planned, sizes=sizes, kind=device.kind)
-    total = estimate_ram(memory, kind="cpu", sizes=sizes) if device.kind == "cpu" else memory.peak_bytes
-    parts = _memory_parts(config, memory, total, longest_s)
+    total = estimate_ram(memory, kind="cpu", sizes=sizes) if device.kind == "cpu" else memory.used_bytes
+    parts = _memory_parts(config, memory, total, planned.longest_s)
     return Total(float(total), _optional(device.free_bytes), parts, judged(total, device.free_bytes))
 
 
 def _memory_parts(config: Config, memory: MemoryEstimate, total: int, longest_s: float) -> tuple[Part, ...]:
     training = memory.weights_bytes + memory.adapter_bytes + memory.optimizer_bytes + memory.activation_bytes
-    preparing = max(0, memory.encoder_bytes - training)
+    more = memory.peak_bytes - training
     is_full = config.model_type == "full"
     parts = [
         Part("model", memory.weights_bytes, detail=_stored(config)),
         Part("adapter", memory.adapter_bytes + memory.optimizer_bytes, detail="full" if is_full else "lora"),
         Part("song", memory.activation_bytes, count=config.train_batch_size, detail=f"{longest_s:g}"),
     ]
-    if preparing:
-        # Songs are prepared before training, with other models in the card: the larger of the two counts.
-        parts.append(Part("prepare", preparing))
-    return (*parts, Part("spare", total - training - preparing))
+    if more:
+        # Preparing and test clips come before and between the steps, with other models in the card: the most counts.
+        is_clip = memory.validate_bytes == memory.peak_bytes
+        parts.append(Part("clip" if is_clip else "prepare", more))
+    return (*parts, Part("spare", total - training - more))
 
 
 def _stored(config: Config) -> str:

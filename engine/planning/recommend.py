@@ -74,7 +74,7 @@ def recommend(
     search = Search(machine, device, sizes or published_sizes(), base, settings, number_format_of(device))
     choice, verdict = search.best()
     reasons = words.reasons(search, choice, verdict)
-    advice = {key: Advice(value, reasons.get(key, "")) for key, value in choice.values().items()}
+    advice = {key: Advice(value, reasons.get(key, "")) for key, value in search.values(choice).items()}
     advice["compile"] = Advice(settings["compile"].default, words.compile_reason(settings, device))
     return Recommendation(
         device=device,
@@ -89,6 +89,7 @@ def recommend(
 
 def full_training_card(sizes: ModelSizes) -> int:
     """The memory in GB of a card on which the whole model can be trained, in pieces of a minute."""
-    config = Config.from_dict({"model_type": "full"})
+    # Over several songs a step, as such a run learns: the gradients then stay all the time.
+    config = Config.from_dict({"model_type": "full", "gradient_accumulation_steps": 2})
     data = DataFacts(clip_s=(60.0,), bucket_s=(60.0,), num_captions=1)
-    return card_for(estimate_memory(config, data=data, sizes=sizes, kind="cuda").peak_bytes)
+    return card_for(estimate_memory(config, data=data, sizes=sizes, kind="cuda").used_bytes)

@@ -12,7 +12,6 @@ from engine.planning.facts import DataFacts
 from engine.planning.search import BATCHES, FITS_SHARE, PIECES_S, WHOLE_SONG_S, Choice, Search, Verdict, card_for
 from engine.planning.vram import GB, estimate_memory
 
-_OLDEST_CAPABILITY = (7, 5)  # of current builds of torch
 _SMALL_MAC_BYTES = 24 * GB
 
 
@@ -34,6 +33,9 @@ def reasons(search: Search, choice: Choice, verdict: Verdict | None) -> dict[str
         "train_batch_size": _batch_reason(search, choice),
         "audio_max_duration_seconds": _piece_reason(search, choice, verdict),
         "long_clip": "Longer songs are used piece after piece." if choice.piece_s < WHOLE_SONG_S else "",
+        "gradient_checkpointing_policy": _policy_reason(choice),
+        "musubi_blocks_to_swap": _swap_reason(search, choice),
+        "activation_offload": "Main memory has room for them; the card has not." if choice.offloads else _NO_NEED,
     }
 
 
@@ -56,6 +58,24 @@ def _precision_reason(search: Search, choice: Choice, verdict: Verdict | None) -
     if choice.precision.startswith("int8"):
         return f"Half the size, nearly the same sound: {small} not {whole} GB."
     return f"A third of the size, slightly coarser: {small} not {whole} GB."
+
+
+_NO_NEED = "Not needed here: it would only take time."
+
+
+def _policy_reason(choice: Choice) -> str:
+    if not choice.recompute:
+        return _NO_NEED
+    if choice.policy == "selective":
+        return "There is room to keep what is dear to compute."
+    return "The least memory: all of a block is computed again."
+
+
+def _swap_reason(search: Search, choice: Choice) -> str:
+    if not choice.num_swapped:
+        return _NO_NEED
+    without = search.needs(dataclasses.replace(choice, num_swapped=0, offloads=False))
+    return f"Else it would need {_gb(without)} GB; {_gb(search.device.free_bytes or 0)} GB are free."
 
 
 def _recompute_reason(search: Search, choice: Choice) -> str:
@@ -137,6 +157,9 @@ def _fitting_sentence(search: Search, choice: Choice, verdict: Verdict) -> str:
             f"macOS lends the graphics part {lent} of your {total} GB. The model as it is (bf16) and {songs} fit; "
             "storing it smaller brings nothing on a Mac."
         )
+    if choice.num_swapped and verdict == "fits":
+        how = _SMALLER.get(choice.precision.partition("-")[0], "The model as it is")
+        return f"{how} and {songs} fit. It works, slowly: part of it waits in main memory."
     fit, close = ("fit", "") if verdict == "fits" else ("just fit", " Close what else uses this card.")
     if choice.precision.startswith("int4"):
         return f"Stored with very few digits (int4), the model and {songs} {fit}. The sound is slightly coarser.{close}"
@@ -154,6 +177,12 @@ def _fitting_sentence(search: Search, choice: Choice, verdict: Verdict) -> str:
     else:
         songs += f", {at_once} at a time"
     return f"The model fits as it is ({choice.number_format}), with {songs}. No need to make it smaller."
+
+
+_SMALLER = {
+    "int4": "Stored with very few digits (int4), the model",
+    "int8": "Stored with fewer digits (int8), the model",
+}
 
 
 def _others(search: Search) -> str:
@@ -178,16 +207,9 @@ def warning(search: Search, choice: Choice, verdict: Verdict | None) -> str:
     if device.kind == "cpu":
         return "days, not hours"
     if device.kind == "cuda":
-        if search.machine.torch_cuda == "":
-            return "This PyTorch is built without CUDA, so the card stays unused. Install the CUDA build of torch."
-        if search.machine.driver_problem:
-            return search.machine.driver_problem
-        capability = device.card.capability if device.card is not None else None
-        if capability is not None and capability < _OLDEST_CAPABILITY:
-            return (
-                f"This card is too old for this PyTorch: it has compute capability {capability[0]}.{capability[1]}, "
-                "7.5 is needed. Use a newer card, or a PyTorch built for CUDA 12.6."
-            )
+        problem = search.machine.cuda_problem(device.card) if device.card is not None else search.machine.driver_problem
+        if problem:
+            return problem
     return sentence(search, choice, verdict) if verdict == "too big" or _is_small_mac(search) else ""
 
 
@@ -203,7 +225,7 @@ def _is_small_mac(search: Search) -> bool:
 
 
 def _weights_gb(search: Search, choice: Choice) -> str:
-    config = Config.from_dict({**search.base, **choice.values()})
+    config = Config.from_dict({**search.base, **search.values(choice)})
     data = DataFacts(clip_s=(1.0,), bucket_s=(1.0,), num_captions=1)
     return _gb(estimate_memory(config, data=data, sizes=search.sizes, kind=search.device.kind).weights_bytes)
 

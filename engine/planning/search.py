@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from engine.contract.config import Config
 from engine.contract.fields_base import Setting
+from engine.hardware.cuda_support import BF16_CAPABILITY
 from engine.hardware.machine import Device, Machine
 from engine.planning.facts import DataFacts
 from engine.planning.sizes import ModelSizes
@@ -29,8 +30,10 @@ INT8_BELOW_BYTES, INT4_BELOW_BYTES = 20 * GB, int(7.2 * GB)
 GB, and below 8), one song at a time and recomputing, though more may seem to fit: a card of that size often draws a
 desktop too, and what an estimate is wrong by is a larger part of it."""
 
+SWAPPED_SHARES = (1 / 3, 2 / 3, 5 / 6)
+"""Shares of the blocks that may wait in main memory, where nothing quicker fits."""
+
 _TIGHT_PIECE_S = 60.0  # nothing long where little is left
-_BF16_CAPABILITY = (8, 0)
 _CARD_SIZES_GB = (6, 8, 12, 16, 24, 32, 48, 80, 96, 141)
 
 
@@ -43,6 +46,9 @@ class Choice:
     batch_size: int
     recompute: bool
     number_format: str = "bf16"
+    policy: str = "full"
+    num_swapped: int = 0
+    offloads: bool = False
 
     def values(self) -> dict[str, Any]:
         """The settings that make this choice."""
@@ -55,6 +61,9 @@ class Choice:
             # Without a limit the model's own counts, and longer songs are cut there.
             "audio_max_duration_seconds": None if is_whole else self.piece_s,
             "long_clip": None if is_whole else "pieces",
+            "gradient_checkpointing_policy": self.policy,
+            "musubi_blocks_to_swap": self.num_swapped,
+            "activation_offload": self.offloads,
         }
 
 
@@ -70,14 +79,23 @@ class Search:
     number_format: str
     _needed: dict[Choice, int] = field(default_factory=dict)
 
+    def works(self, key: str) -> bool:
+        """Whether a setting is declared and has its effect in this version."""
+        setting = self.settings.get(key)
+        return setting is not None and setting.status == "works"
+
+    def values(self, choice: Choice) -> dict[str, Any]:
+        """The settings that make a choice, those of them that work in this version."""
+        return {key: value for key, value in choice.values().items() if self.works(key)}
+
     def needs(self, choice: Choice) -> int:
         """Bytes of the device's memory, estimated."""
         if choice not in self._needed:
-            config = Config.from_dict({**self.base, **choice.values()})
+            config = Config.from_dict({**self.base, **self.values(choice)})
             data = DataFacts(clip_s=(choice.piece_s,), bucket_s=(choice.piece_s,), num_captions=1)
             memory = estimate_memory(config, data=data, sizes=self.sizes, kind=self.device.kind)
             is_cpu = self.device.kind == "cpu"
-            self._needed[choice] = estimate_ram(memory, kind="cpu", sizes=self.sizes) if is_cpu else memory.peak_bytes
+            self._needed[choice] = estimate_ram(memory, kind="cpu", sizes=self.sizes) if is_cpu else memory.used_bytes
         return self._needed[choice]
 
     def best(self) -> tuple[Choice, Verdict | None]:
@@ -95,12 +113,27 @@ class Search:
         return min(self.candidates(), key=self.needs), "too big"
 
     def candidates(self) -> Iterator[Choice]:
-        """All choices, the preferred ones first."""
+        """All choices, the preferred ones first: length, then precision, songs at once, speed."""
         for piece_s in self._pieces():
             for precision in self._precisions():
                 for batch_size in self._batches():
-                    for recompute in (True,) if self._is_small else (False, True):
-                        yield Choice(piece_s, precision, batch_size, recompute, self.number_format)
+                    for means in self._means(batch_size):
+                        yield Choice(piece_s, precision, batch_size, number_format=self.number_format, **means)
+
+    def _means(self, batch_size: int) -> Iterator[dict[str, Any]]:
+        """Ways to save memory, the quickest first: nothing, keep a part, compute all again, blocks in main memory."""
+        if not self._is_small:
+            yield {"recompute": False}
+        if self.works("gradient_checkpointing_policy") and not self._is_small:
+            yield {"recompute": True, "policy": "selective"}
+        yield {"recompute": True}
+        if batch_size > 1 or self.device.kind != "cuda" or self.base.get("model_type") == "full":
+            return
+        if self.works("musubi_blocks_to_swap"):
+            counts = [round(share * self.sizes.num_blocks) for share in SWAPPED_SHARES]
+            yield from ({"recompute": True, "num_swapped": count} for count in counts)
+            if self.works("activation_offload"):
+                yield {"recompute": True, "num_swapped": counts[-1], "offloads": True}
 
     def _pieces(self) -> Sequence[float]:
         # A processor needs minutes for a step on a whole song.
@@ -138,4 +171,4 @@ def number_format_of(device: Device) -> str:
     if device.kind == "cpu":
         return "no"  # processors are slower in 16 bits than in 32
     capability = device.card.capability if device.card is not None else None
-    return "fp16" if capability is not None and capability < _BF16_CAPABILITY else "bf16"
+    return "fp16" if capability is not None and capability < BF16_CAPABILITY else "bf16"

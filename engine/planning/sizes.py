@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ TEXT_ENCODER_FOLDER = "umt5-base"
 # Cross attention owns these, the computation never uses them (ace-step-v1.md 2.7): they are kept out of memory.
 _UNUSED = (".add_q_proj.", ".add_k_proj.", ".add_v_proj.", ".to_add_out.")
 _LYRICS_EMBEDDER = ("lyric_embs.", "lyric_encoder.", "lyric_proj.")
+_FIRST_BLOCK = "transformer_blocks.0."
+_QUANTISED_PARTS = ("transformer_blocks.", "lyric_encoder.encoders.")
 _HEADER_LIMIT_BYTES = 100_000_000
 
 
@@ -33,6 +36,8 @@ class ModelSizes:
         num_blocks, inner_dim: Depth and width of the transformer.
         num_codec, num_text_encoder: Parameters of autoencoder with vocoder, and of the text encoder.
         num_lyrics_embedder: Of the transformer's, those of embedding, encoder and projection of the lyrics.
+        num_block: Of the transformer's, those of one block that take part in the computation.
+        num_quantisable: Of the used ones, those that `engine.model.quantise` stores with fewer digits.
         linears: (in, out) of every two-dimensional weight by module name, for counting an adapter.
     """
 
@@ -45,7 +50,10 @@ class ModelSizes:
     num_codec: int
     num_text_encoder: int
     num_lyrics_embedder: int = 0
+    num_block: int = 0
+    num_quantisable: int = 0
     linears: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    _widths: dict[tuple[str, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def num_used(self) -> int:
@@ -54,11 +62,14 @@ class ModelSizes:
 
     def num_adapter(self, target_modules: Sequence[str], rank: int) -> int:
         """Parameters of a LoRA on every module whose name ends in one of ``target_modules``."""
-        return sum(
-            rank * (width_in + width_out)
-            for name, (width_in, width_out) in self.linears.items()
-            if any(name == target or name.endswith(f".{target}") for target in target_modules)
-        )
+        targets = tuple(target_modules)
+        if targets not in self._widths:  # 2 ms, and a set-up asks a hundred times
+            self._widths[targets] = sum(
+                width_in + width_out
+                for name, (width_in, width_out) in self.linears.items()
+                if any(name == target or name.endswith(f".{target}") for target in targets)
+            )
+        return rank * self._widths[targets]
 
 
 def read_sizes(root: Path) -> ModelSizes:
@@ -70,7 +81,8 @@ def read_sizes(root: Path) -> ModelSizes:
     folder = root / TRANSFORMER_FOLDER
     shapes = dict(_shapes(folder))
     config = _config(folder)
-    unused = sum(_size(shape) for name, shape in shapes.items() if any(part in name for part in _UNUSED))
+    used = {name: shape for name, shape in shapes.items() if not any(part in name for part in _UNUSED)}
+    unused = sum(map(_size, shapes.values())) - sum(map(_size, used.values()))
     projectors = sum(_size(shape) for name, shape in shapes.items() if name.startswith("projectors."))
     linears = {
         name.removesuffix(".weight"): (_size(shape[1:]), shape[0])
@@ -87,10 +99,13 @@ def read_sizes(root: Path) -> ModelSizes:
         num_codec=sum(_size(shape) for part in CODEC_FOLDERS for _, shape in _shapes(root / part)),
         num_text_encoder=sum(_size(shape) for _, shape in _shapes(root / TEXT_ENCODER_FOLDER)),
         num_lyrics_embedder=sum(_size(shape) for name, shape in shapes.items() if name.startswith(_LYRICS_EMBEDDER)),
+        num_block=sum(_size(shape) for name, shape in used.items() if name.startswith(_FIRST_BLOCK)),
+        num_quantisable=sum(_size(shape) for name, shape in used.items() if _is_quantisable(name, shape)),
         linears=linears,
     )
 
 
+@cache
 def published_sizes() -> ModelSizes:
     """ACE-Step v1 3.5B as published (ace-step-v1.md 5), for planning before it is downloaded."""
     return ModelSizes(
@@ -103,6 +118,8 @@ def published_sizes() -> ModelSizes:
         num_codec=156_812_426 + 103_005_138,
         num_text_encoder=281_861_376,
         num_lyrics_embedder=6_853_632 + 82_934_784 + 2_624_000,
+        num_block=101_680_640,
+        num_quantisable=2_519_728_128,
         linears=_adapted(num_blocks=24, width=2560, num_lyric=6, lyric_width=1024, speaker_width=512),
     )
 
@@ -119,6 +136,8 @@ def demo_sizes() -> ModelSizes:
         num_codec=103_192,
         num_text_encoder=99_072,
         num_lyrics_embedder=371_232,
+        num_block=146_592,
+        num_quantisable=470_016,
         linears=_adapted(num_blocks=3, width=96, num_lyric=2, lyric_width=48, speaker_width=32),
     )
 
@@ -172,6 +191,12 @@ def _shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     for file in files:
         for name, entry in read_header(file).items():
             yield name, tuple(entry["shape"])
+
+
+def _is_quantisable(name: str, shape: Sequence[int]) -> bool:
+    """Whether it is the matrix of a linear layer in a part that is quantised; its 1x1 convolutions are such."""
+    is_matrix = name.endswith(".weight") and len(shape) >= 2 and _size(shape[2:]) == 1
+    return is_matrix and name.startswith(_QUANTISED_PARTS)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -49,8 +49,14 @@ def num_trainable(config: Config, sizes: ModelSizes) -> int:
     return sum(part.num for part in trained_parts(config, sizes))
 
 
-def added_bytes(config: Config, sizes: ModelSizes, *, stored_bytes: float) -> int:
-    """Bytes of gradients, of weights that are no part of the model, and of those kept wider than the model is.
+def gradient_bytes(config: Config, sizes: ModelSizes) -> int:
+    """Bytes of the gradients of what is trained."""
+    is_wide = config.gradient_precision == "fp32"
+    return int(sum(part.num * (4 if is_wide else part.weight_bytes) for part in trained_parts(config, sizes)))
+
+
+def added_weight_bytes(config: Config, sizes: ModelSizes, *, stored_bytes: float) -> int:
+    """Bytes of trained weights that are no part of the model, and of those kept wider than the model is.
 
     Args:
         config: The run's.
@@ -59,9 +65,7 @@ def added_bytes(config: Config, sizes: ModelSizes, *, stored_bytes: float) -> in
     """
     total = 0.0
     for part in trained_parts(config, sizes):
-        gradient_bytes = 4 if config.gradient_precision == "fp32" else part.weight_bytes
-        own_bytes = max(part.weight_bytes - stored_bytes, 0.0) if part.stands_in_model else part.weight_bytes
-        total += part.num * (gradient_bytes + own_bytes)
+        total += part.num * (max(part.weight_bytes - stored_bytes, 0.0) if part.stands_in_model else part.weight_bytes)
     return int(total)
 
 

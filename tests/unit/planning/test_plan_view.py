@@ -62,8 +62,30 @@ def test_before_the_songs_are_known_only_memory_and_the_download_are():
 
 
 def test_the_longest_piece_counts_for_the_memory():
-    assert plan(data=None, audio_max_duration_seconds=60.0).memory.amount < plan(data=None).memory.amount
-    assert plan(data=None, audio_max_duration_seconds=600.0).memory.amount == plan(data=None).memory.amount
+    def amount(**values):
+        return plan(data=None, validation_disable=True, **values).memory.amount
+
+    assert amount(audio_max_duration_seconds=60.0) < amount()
+    assert amount(audio_max_duration_seconds=600.0) == amount()
+
+
+def test_a_test_clip_counts_where_it_takes_more_than_a_step():
+    shown = {
+        part.kind: part.amount
+        for part in plan(base_model_precision="int4-quanto", data=None, audio_max_duration_seconds=30.0).memory.parts
+    }
+    without = {part.kind: part.amount for part in plan(validation_disable=True).memory.parts}
+    assert shown["clip"] > 0.5 * GB
+    assert "clip" not in without
+
+
+def test_a_plan_says_whether_such_steps_were_measured():
+    def basis(**values):
+        minute = DataFacts((60.0,) * 9, (60.0,), num_captions=9)
+        return plan(data=minute, **values).basis
+
+    assert basis() == "measured"
+    assert basis(mixed_precision="no") == basis(lora_rank=1000) == basis(train_batch_size=100) == "computed"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""What preparing songs and making test clips take on the device: text encoder, codec, models for musical features."""
+
+from __future__ import annotations
+
+from engine.contract.config import Config
+from engine.contract.feature_models import FEATURE_MODELS
+from engine.planning.facts import DataFacts, DeviceKind
+from engine.planning.sizes import ModelSizes
+
+GB = 2**30
+# Both models for musical features in fp32, and what 20 s or a minute keep of their first convolutions.
+_FEATURE_MODELS_BYTES = sum(model.num_parameters for model in FEATURE_MODELS) * 4 + 1_200_000_000
+_TEXT_BYTES = 150_000_000  # a caption of 256 tokens on its way through the encoder
+# The codec, a second of music, in fp32 (counted, engine.model.autoencoder): its widest layers work in windows of 24 s,
+# its attention sees the whole clip.
+_WINDOW_BYTES_PER_S, _WINDOW_S = 0.0262 * GB, 25.0
+_CLIP_BYTES_PER_S = 0.016 * GB
+_HALF_SHARE = 0.83  # in 16 bits: its attention computes in fp32 all the same
+_SOUND_BYTES_PER_S = 1_500_000  # the sound itself, resampled and as a mel
+_TILE_S = 48.0  # ``vae_enable_tiling``: blocks of so many seconds
+_GUIDED_CALLS = 2
+_CALL_NUMBERS = 20.0  # numbers a frame and channel that one call without gradients keeps of a block
+
+
+def codec_bytes(seconds: float, *, bytes_per_number: int) -> int:
+    """What encoding or decoding one clip takes besides the codec's weights."""
+    widest = max(min(seconds, _WINDOW_S) * _WINDOW_BYTES_PER_S, seconds * _CLIP_BYTES_PER_S)
+    return int(widest * (1.0 if bytes_per_number == 4 else _HALF_SHARE) + seconds * _SOUND_BYTES_PER_S)
+
+
+def prepare_bytes(config: Config, data: DataFacts, sizes: ModelSizes, kind: DeviceKind) -> int:
+    """The largest of the passes of a preparation, which follow one another."""
+    if config.offload_during_startup and kind != "cpu":
+        return 0
+    number = 4 if config.vae_dtype == "fp32" else 2
+    codec = sizes.num_codec * number + codec_bytes(data.longest_s, bytes_per_number=number)
+    text = sizes.num_text_encoder * (4 if config.mixed_precision == "no" else 2) + _TEXT_BYTES
+    return max(codec, text, _FEATURE_MODELS_BYTES if data.has_features else 0)
+
+
+def clip_bytes(config: Config, sizes: ModelSizes) -> int:
+    """What a test clip takes besides the trained model: the codec in fp32, and the larger of sampling and decoding."""
+    seconds = config.validation_audio_duration
+    decoded = min(seconds, _TILE_S) if config.vae_enable_tiling else seconds
+    frames = seconds * 44_100 / 4096 * _GUIDED_CALLS
+    sampling = frames * sizes.inner_dim * _CALL_NUMBERS * (4 if config.mixed_precision == "no" else 2)
+    return sizes.num_codec * 4 + int(max(sampling, codec_bytes(decoded, bytes_per_number=4)))
