@@ -29,6 +29,8 @@ def later(*keys):
 TODAY, COMPILED = SETTINGS_BY_KEY, later("compile")
 MACHINES = {
     **{f"{size} GB": with_cards(size) for size in (3, 4, 6, 8, 10, 12, 16, 24, 40, 80)},
+    # The edges between the proposals: below 6 GB, below 8 GB, and 8 GB of which a screen takes a little.
+    **{f"8 GB, {free:g} free": with_cards(8, free_gb=free) for free in (5, 7, 7.9)},
     "2 x 24 GB": with_cards(24, 24),
     "T4": with_cards(15, capability=(7, 5)),
     "V100": with_cards(16, capability=(7, 0)),
@@ -48,6 +50,9 @@ def proposed(machine, settings=TODAY, **more):
         ("3 GB", ("int4-quanto", "bf16", 1, True, 30.0, "too big")),
         ("4 GB", ("int4-quanto", "bf16", 1, True, 60.0, "tight")),
         ("6 GB", ("int4-quanto", "bf16", 1, True, 120.0, "fits")),
+        ("8 GB, 5 free", ("int4-quanto", "bf16", 1, True, 120.0, "fits")),
+        ("8 GB, 7 free", ("int4-quanto", "bf16", 1, True, None, "fits")),
+        ("8 GB, 7.9 free", ("int8-quanto", "bf16", 1, True, None, "fits")),
         ("8 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
         ("10 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
         ("12 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
