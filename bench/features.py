@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from transformers import HubertConfig, HubertModel
 
-from engine.contract.feature_models import FEATURE_MODELS, MERT, FeatureModel
+from engine.contract.feature_models import CONFIG_FILE, FEATURE_MODELS, MERT, SAFETENSORS_WEIGHTS, FeatureModel
+from engine.contract.files import write_json
 from engine.model.ssl_encoder import FeatureEncoder
+from engine.model.tensor_file import write_tensors
 from engine.model.tiny_features import TINY_WIDTHS, tiny_feature_config
 from engine.train.device import choose_device, describe
 
@@ -26,17 +28,36 @@ _SIZES: dict[str, dict[str, Any]] = {
 MEASURED = 3
 
 
-def published(model: FeatureModel, *, is_tiny: bool, device: torch.device) -> FeatureEncoder:
-    """A model of the published sizes with random weights."""
-    width = TINY_WIDTHS[model.name] if is_tiny else model.width
-    values = tiny_feature_config(model, width=width) | {"model_type": "hubert", "mask_time_prob": 0.0}
-    values = {key: value for key, value in values.items() if key not in ("auto_map", "architectures")}
+def published_config(model: FeatureModel, *, is_tiny: bool) -> dict[str, Any]:
+    """config.json of a model of the published sizes."""
+    values = tiny_feature_config(model, width=TINY_WIDTHS[model.name] if is_tiny else model.width)
     if not is_tiny:
         values |= _SIZES[model.name] | {"conv_dim": [512] * 7, "num_conv_pos_embeddings": 128}
         values |= {"num_conv_pos_embedding_groups": 16, "do_stable_layer_norm": model is MERT}
+    return values
+
+
+def published(model: FeatureModel, *, is_tiny: bool, device: torch.device) -> FeatureEncoder:
+    """A model of the published sizes with random weights."""
+    return FeatureEncoder(model, _module(model, is_tiny=is_tiny, device=device))
+
+
+def _module(model: FeatureModel, *, is_tiny: bool, device: torch.device) -> HubertModel:
+    values = published_config(model, is_tiny=is_tiny) | {"model_type": "hubert", "mask_time_prob": 0.0}
+    values = {key: value for key, value in values.items() if key not in ("auto_map", "architectures")}
     with torch.device(device):
         module = HubertModel(HubertConfig.from_dict(values))
-    return FeatureEncoder(model, module.eval().requires_grad_(False))
+    return module.eval().requires_grad_(False)
+
+
+def write_published(folder: Path, model: FeatureModel, *, is_tiny: bool, device: torch.device) -> Path:
+    """Write such a model to a folder, as it is loaded from one; one that is there stays."""
+    if not (folder / SAFETENSORS_WEIGHTS).is_file():
+        tensors = _module(model, is_tiny=is_tiny, device=device).state_dict()
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        write_tensors(folder / SAFETENSORS_WEIGHTS, shapes, tensors.__getitem__, dtype=torch.float32)
+        write_json(folder / CONFIG_FILE, published_config(model, is_tiny=is_tiny))
+    return folder
 
 
 def measure(encoder: FeatureEncoder, seconds: float, device: torch.device) -> dict[str, Any]:

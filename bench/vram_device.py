@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
@@ -52,11 +52,12 @@ class ProcessMemory:
 
 @dataclass
 class Peaks:
-    """The most that was seen, in bytes."""
+    """The most that was seen, in bytes; and what was allocated when it began."""
 
     peak_bytes: int = 0
     reserved_bytes: int = 0
     nvml_bytes: int = 0
+    start_bytes: int = 0
 
     def add(self, *, peak: int, reserved: int, nvml: int) -> None:
         """Take a reading in."""
@@ -66,7 +67,7 @@ class Peaks:
 
     def to_dict(self) -> dict[str, int]:
         """For JSON."""
-        return {"peak_bytes": self.peak_bytes, "reserved_bytes": self.reserved_bytes, "nvml_bytes": self.nvml_bytes}
+        return asdict(self)
 
 
 @dataclass
@@ -99,7 +100,8 @@ class PhaseMeter:
         """A phase begins."""
         self._restart()
         self._open.append(phase)
-        self.phases.setdefault(phase, Peaks())
+        if phase not in self.phases:
+            self.phases[phase] = Peaks(start_bytes=_allocated())
 
     def leave(self, phase: str) -> None:
         """It ends."""
@@ -140,6 +142,10 @@ class PhaseMeter:
             ended.set()
             thread.join()
             self.note()
+
+
+def _allocated() -> int:
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() and torch.cuda.is_initialized() else 0
 
 
 _reset_peaks: Callable[..., None] = torch.cuda.reset_peak_memory_stats

@@ -1,0 +1,40 @@
+"""The memory settings of a configuration on a live model, as the ladder sets them between two steps."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.contract.config import Config
+from engine.memory.recompute import set_recompute
+from engine.model.transformer import AceStepTransformer
+
+
+def set_memory_means(model: AceStepTransformer, config: Config, device: torch.device) -> int:
+    """Recompute policy, block swap and activation offload, whatever was set before.
+
+    Returns:
+        Bytes of the frozen weights that wait in main memory.
+    """
+    num_blocks = int(config.musubi_blocks_to_swap)
+    every = (config.gradient_checkpointing_interval or 1) if config.gradient_checkpointing else None
+    policy = config.get("gradient_checkpointing_policy", "full")
+    if policy != "full":
+        set_recompute(model, every=every, policy=policy)
+    else:
+        set_recompute(model, every=every)
+    if num_blocks or is_swapping(model):
+        from engine.memory.block_swap import swap_blocks
+
+        swap_blocks(model, num_blocks, device)
+    return swapped_bytes(model, num_blocks)
+
+
+def is_swapping(model):
+    return False
+
+
+def swapped_bytes(model: AceStepTransformer, num_blocks: int) -> int:
+    """Bytes of the frozen weights of so many of the model's blocks; they are all of one size."""
+    block = model.transformer_blocks[0]
+    frozen = [one for one in block.parameters() if not one.requires_grad] + list(block.buffers())
+    return num_blocks * sum(tensor.numel() * tensor.element_size() for tensor in frozen)
