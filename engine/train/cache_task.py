@@ -38,7 +38,7 @@ def build_cache_of(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox
     device = None
     try:
         config = read_config(run_dir)
-        device = choose_device()
+        device = choose_device(config)
         set_tf32(config, device)
     finally:
         emitter.emit(run_started(run_dir, device, None))

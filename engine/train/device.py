@@ -8,26 +8,75 @@ import torch
 
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError
+from engine.hardware.cuda_support import card_problem, format_problem
+from engine.hardware.gpu import list_gpus
+from engine.hardware.machine import Machine, cards_seen
 from engine.optim.build import trained_dtype
 
 DTYPES = {"no": torch.float32, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def choose_device() -> torch.device:
+def choose_device(config: Config | None = None) -> torch.device:
     """CUDA, else Apple's MPS, else the processor; ``ACESTEP_DEVICE`` (cpu, cuda, cuda:1, mps) overrides.
 
+    Args:
+        config: The run's, whose ``mixed_precision`` the device must be able to compute in; None = not looked at.
+
     Raises:
-        ConfigError: ``ACESTEP_DEVICE`` names a device that is not here.
+        ConfigError: ``ACESTEP_DEVICE`` names a device that is not here; an NVIDIA card is here that the installed torch
+            cannot use (a run never falls back to the processor in silence); or ``mixed_precision`` does not suit.
     """
     wanted = os.environ.get("ACESTEP_DEVICE", "")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted:
-        kind = wanted.split(":")[0]
-        if not available.get(kind, False):
-            here = ", ".join(name for name, is_here in available.items() if is_here)
-            raise ConfigError(f"ACESTEP_DEVICE = {wanted}: not available", hint=f"Here: {here}.")
-        return torch.device(wanted)
-    return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    kind = wanted.split(":")[0] or next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if not available.get(kind, False) or (not wanted and kind == "cpu"):
+        _check_cards(kind)
+    if not available.get(kind, False):
+        here = ", ".join(name for name, is_here in available.items() if is_here)
+        raise ConfigError(f"ACESTEP_DEVICE = {wanted}: not available", hint=f"Here: {here}.")
+    device = torch.device(wanted or kind)
+    _check_device(device, config)
+    return device
+
+
+def _check_cards(kind: str) -> None:
+    """Refuse to leave an NVIDIA card unused that the driver shows.
+
+    Raises:
+        ConfigError: There is one; says what mends it.
+    """
+    if kind not in ("cpu", "cuda"):
+        return
+    found = list_gpus()
+    cards = cards_seen(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if not cards:
+        return
+    machine = Machine(
+        cards=cards, driver=found[0].driver, driver_cuda=found[0].cuda, torch_cuda=torch.version.cuda or ""
+    )
+    problems = [machine.cuda_problem(card) for card in cards]
+    problem = next((one for one in problems if one), "") or (
+        f"PyTorch finds no CUDA though the driver shows {cards[0].name}. Start the computer again, or see: nvidia-smi"
+    )
+    raise ConfigError(problem, hint="To train on the processor all the same: ACESTEP_DEVICE=cpu")
+
+
+def _check_device(device: torch.device, config: Config | None) -> None:
+    """Refuse a card that torch has no kernels for, and a number format that the device does not compute in.
+
+    Raises:
+        ConfigError: Says what mends it.
+    """
+    capability = None
+    if device.type == "cuda" and torch.version.hip is None:
+        capability = torch.cuda.get_device_capability(device)
+        problem = card_problem(torch.version.cuda, capability, name=torch.cuda.get_device_name(device))
+        if problem:
+            raise ConfigError(problem, hint="To train on the processor all the same: ACESTEP_DEVICE=cpu")
+    if config is not None:
+        problem = format_problem(config.mixed_precision, kind=device.type, capability=capability)
+        if problem:
+            raise ConfigError(problem)
 
 
 def set_tf32(config: Config, device: torch.device) -> None:

@@ -82,7 +82,7 @@ def train_run(run_dir: RunDir, *, assume_yes: bool, emitter: Emitter, inbox: Inb
     early: list[tuple[str, str]] = []
     try:
         config = read_config(run_dir)
-        device = choose_device()
+        device = choose_device(config)
         set_tf32(config, device)
         checkpoint_folder = find_checkpoint(
             run_dir,
