@@ -25,7 +25,7 @@ from pathlib import Path
 
 import psutil
 
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.config import Config
 from engine.contract.fields import SETTINGS
 from engine.contract.files import write_json
@@ -233,7 +233,7 @@ def make_run(path: Path, *, num_steps: int) -> RunDir:
     log += [step_event(step) for step in range(1, num_steps + 1)]
     with run.events_jsonl.open("w", encoding="utf-8") as file:
         for seq, event in enumerate(log):
-            file.write(events.encode(event, seq=seq, t=now - num_steps + seq * 0.999))
+            file.write(event_lines.encode(event, seq=seq, t=now - num_steps + seq * 0.999))
     run.lock.touch()
     return run
 
@@ -269,7 +269,7 @@ def writer(run: RunDir, *, first_step: int, per_second: float) -> Iterator[None]
         step = first_step
         with run.events_jsonl.open("a", encoding="utf-8") as file:
             while not stopped.wait(1 / per_second):
-                file.write(events.encode(step_event(step), seq=seq, t=time.time()))
+                file.write(event_lines.encode(step_event(step), seq=seq, t=time.time()))
                 file.flush()
                 step, seq = step + 1, seq + 1
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from acestep_tui.format import timestamp
 from acestep_tui.paths import shown
-from engine.contract import events
+from engine.contract import event_lines
 
 # The fields worth a place in a line, in order; a kind that is not here shows all its plain fields.
 # Unknown (null) values are left out.
@@ -47,7 +47,7 @@ _BARE = re.compile(r"[^\s\"=\\]+\Z")
 _LOSSES = frozenset({"loss", "ema_loss", "base_loss", "heldout_first", "heldout_last", "ssl_loss", "grad_norm"})
 
 
-def event_line(record: events.Record) -> str:
+def event_line(record: event_lines.Record) -> str:
     """The line of one event, without a newline."""
     data = record.data
     nonfinite = data.get("nonfinite") or ()
@@ -96,7 +96,7 @@ class Thinner:
     def __init__(self) -> None:
         self._tenths: dict[str, int] = {}
 
-    def wants(self, record: events.Record) -> bool:
+    def wants(self, record: event_lines.Record) -> bool:
         """Whether this event gets a line."""
         if record.kind in SILENT:
             return False

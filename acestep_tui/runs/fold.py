@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from acestep_tui.runs import diary, measures
 from acestep_tui.runs.prepared import Preparation
-from engine.contract import events
+from engine.contract import event_lines, events
 
 if TYPE_CHECKING:
     from acestep_tui.runs.state import RunState
@@ -33,7 +33,7 @@ _NEWEST: dict[type[events.Event], str] = {
 }
 
 
-def fold(state: RunState, record: events.Record) -> None:
+def fold(state: RunState, record: event_lines.Record) -> None:
     """Take in one event. Unknown kinds are counted and otherwise change nothing but the time of the last news."""
     if isinstance(record.event, events.RunStarted) and state.started_t is not None and state.last_t is not None:
         state.earlier_s += max(state.last_t - state.started_t, 0.0)

@@ -18,7 +18,7 @@ from pathlib import Path
 from acestep_tui.runs import diary, fold
 from acestep_tui.runs.state import RECENT_STEPS, RunState
 from acestep_tui.runs.tail import EventTail, Line
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.run_dir import RunDir
 
 _FLOAT = rb"[-\d.e]+"  # whether it is one, float() says
@@ -238,5 +238,5 @@ def _numbers(gathered: list[re.Match[bytes]], state: RunState) -> _Numbers | Non
     )
 
 
-def _decoded(line: bytes) -> events.Record:
-    return events.decode(line.decode("utf-8", errors="replace"))
+def _decoded(line: bytes) -> event_lines.Record:
+    return event_lines.decode(line.decode("utf-8", errors="replace"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import EventTail
-from engine.contract import events
+from engine.contract import event_lines, events
 
 _WINDOW_BYTES = 2**16
 # A run that has been paused for a week has nothing but heartbeats in this; its own last word then says "training".
@@ -40,7 +40,7 @@ def read_end(path: Path) -> tuple[RunState, EventTail]:
     return state, tail
 
 
-def _last_records(tail: EventTail, window: int) -> tuple[list[events.Record], bool]:
+def _last_records(tail: EventTail, window: int) -> tuple[list[event_lines.Record], bool]:
     """The events in the last ``window`` bytes, and whether these are all there are; the tail stands at their end."""
     try:
         with tail.path.open("rb") as file:
@@ -56,18 +56,18 @@ def _last_records(tail: EventTail, window: int) -> tuple[list[events.Record], bo
     return [record for record in map(tail.read_line, lines) if record is not None], start == 0
 
 
-def _is_decisive(record: events.Record) -> bool:
+def _is_decisive(record: event_lines.Record) -> bool:
     return isinstance(
         record.event, events.Step | events.PhaseStarted | events.RunStarted | events.RunEnded | events.Paused
     )
 
 
-def _phase_before(records: Sequence[events.Record]) -> str:
+def _phase_before(records: Sequence[event_lines.Record]) -> str:
     """The phase that was under way before the first of these events, as far as they tell."""
     return next((phase for phase in map(_phase_around, records) if phase is not None), "")
 
 
-def _phase_around(record: events.Record) -> str | None:
+def _phase_around(record: event_lines.Record) -> str | None:
     """The phase in which an event is said; empty for one that stands between phases, None when it does not tell."""
     match record.event:
         case events.RunStarted():

@@ -16,7 +16,7 @@ from acestep_tui.runs.log import RunLog
 from acestep_tui.runs.measures import Split, Trend
 from acestep_tui.runs.prepared import Preparation
 from acestep_tui.runs.series import Series
-from engine.contract import events
+from engine.contract import event_lines, events
 
 if TYPE_CHECKING:
     from acestep_tui.runs.liveness import Verdict
@@ -281,12 +281,12 @@ class RunState:
         for entry in fields(self):
             setattr(self, entry.name, getattr(other, entry.name))
 
-    def fold(self, record: events.Record) -> None:
+    def fold(self, record: event_lines.Record) -> None:
         """Take in one event. Unknown kinds are counted and otherwise change nothing but the time of the last news."""
         fold.fold(self, record)
 
 
-def fold_all(records: Iterable[events.Record]) -> RunState:
+def fold_all(records: Iterable[event_lines.Record]) -> RunState:
     """The state after all these events."""
     state = RunState()
     for record in records:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.contract import events
+from engine.contract import event_lines
 
 # Read in slices, so that attaching to a long run does not hold its whole file twice.
 _CHUNK_BYTES = 4 * 2**20
@@ -16,7 +16,7 @@ class Line(NamedTuple):
     """One event as it stands on disk (without the newline) and as parsed."""
 
     raw: str
-    record: events.Record
+    record: event_lines.Record
 
 
 class EventTail:
@@ -64,12 +64,12 @@ class EventTail:
                     lines.append(Line(raw, record))
         return lines
 
-    def read_line(self, raw: str) -> events.Record | None:
+    def read_line(self, raw: str) -> event_lines.Record | None:
         """One line parsed; None when it is blank or cannot be read (which is counted)."""
         if not raw.strip():
             return None
         try:
-            return events.decode(raw)
+            return event_lines.decode(raw)
         except (ValueError, RecursionError):
             self.num_unreadable += 1  # a line torn by a crash in the middle of the file
             return None

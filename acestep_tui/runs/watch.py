@@ -24,7 +24,7 @@ from acestep_tui.runs.liveness import SILENT_SHOWN_S, Life, Verdict, judge
 from acestep_tui.runs.load import load_state
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import EventTail
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.run_dir import RunDir
 
 # A look hands over at most this many events: the owner folds them between two keys.
@@ -55,7 +55,7 @@ class Update:
     """
 
     t: float = 0.0
-    records: list[events.Record] = field(default_factory=list)
+    records: list[event_lines.Record] = field(default_factory=list)
     num_unreadable: int = 0
     has_more: bool = False
     fresh: RunState | None = None

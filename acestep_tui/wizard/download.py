@@ -23,7 +23,8 @@ from acestep_tui.runs.liveness import SILENT_LIMIT_S, is_locked
 from acestep_tui.runs.tail import EventTail
 from engine.contract import control
 from engine.contract.errors import DiskError
-from engine.contract.events import DownloadProgress, Record, RunEnded, RunStarted, RunWarning
+from engine.contract.event_lines import Record
+from engine.contract.events import DownloadProgress, RunEnded, RunStarted, RunWarning
 from engine.contract.files import write_json
 from engine.contract.run_dir import RunDir
 from engine.hardware.models import ModelStatus, PartState, PartStatus

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.contract.errors import as_disk_error, is_disk_failure
-from engine.contract.events import Event, RunStarted, Step, decode, encode
+from engine.contract.event_lines import decode, encode
+from engine.contract.events import Event, RunStarted, Step
 
 
 class Emitter:

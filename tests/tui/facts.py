@@ -24,7 +24,7 @@ from acestep_tui.runs.facts import (
 from acestep_tui.runs.liveness import Life, Verdict
 from acestep_tui.runs.series import Series
 from acestep_tui.runs.state import RunState
-from engine.contract import events
+from engine.contract import event_lines, events
 from tests.tui.harness import NOW
 
 GB, MB = 2**30, 2**20
@@ -47,7 +47,7 @@ class Course:
 
     def __init__(self, *, folder: Path = FOLDER) -> None:
         self.state = RunState()
-        self.records: list[events.Record] = []
+        self.records: list[event_lines.Record] = []
         self.state.folder = folder
         self.state.folder_facts = FolderFacts()
         self.state.worker = WorkerFacts(pid=48213, host="studio-pod")
@@ -56,7 +56,7 @@ class Course:
     def say(self, t: float, *said: events.Event) -> None:
         """Fold events at a time."""
         for event in said:
-            record = events.decode(events.encode(event, seq=len(self.records), t=t))
+            record = event_lines.decode(event_lines.encode(event, seq=len(self.records), t=t))
             self.records.append(record)
             self.state.fold(record)
 

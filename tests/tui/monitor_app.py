@@ -16,7 +16,8 @@ from acestep_tui.runs.facts import FolderFacts
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.watch import Update
 from acestep_tui.screens.monitor import MonitorScreen
-from engine.contract.events import Event, decode, encode
+from engine.contract.event_lines import decode, encode
+from engine.contract.events import Event
 from engine.contract.run_dir import RunDir
 from tests.tui import facts
 from tests.tui.harness import house_app, until

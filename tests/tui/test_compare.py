@@ -19,7 +19,7 @@ from acestep_tui.runs.state import RunState
 from acestep_tui.screens import compare as compare_module
 from acestep_tui.screens.compare import CompareScreen
 from acestep_tui.widgets.chart import Chart
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.run_dir import RunDir
 from tests.tui import recorded
 from tests.tui.harness import NOW, house_app, screen_text, until
@@ -52,7 +52,7 @@ def state(name: str, *, steps: int, rank: int, rate: float, songs: tuple[int, in
         (minutes * 60, events.RunEnded(outcome="finished", exit_code=0, steps=steps, seconds=minutes * 60)),
     ]
     for seq, (t, event) in enumerate(said):
-        found.fold(events.decode(events.encode(event, seq=seq, t=NOW - 86_400 + t)))
+        found.fold(event_lines.decode(event_lines.encode(event, seq=seq, t=NOW - 86_400 + t)))
     found.loss = loss
     export = FileFact(found.folder / "x.safetensors", megabytes * MB, NOW)
     found.folder_facts = FolderFacts(export=export)

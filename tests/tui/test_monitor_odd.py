@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 
 from acestep_tui.app import Start
 from acestep_tui.screens.monitor import MonitorScreen
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.run_dir import RunDir
 from engine.hardware.host import boot_id
 from tests.tui.harness import house_app, screen_text, until
@@ -46,7 +46,7 @@ class Writer:
 
     def say(self, *said: events.Event, t: float | None = None) -> None:
         for event in said:
-            self.raw(events.encode(event, seq=self.seq, t=time.time() if t is None else t))
+            self.raw(event_lines.encode(event, seq=self.seq, t=time.time() if t is None else t))
             self.seq += 1
 
     def raw(self, text: str | bytes) -> None:
@@ -118,7 +118,7 @@ async def test_damaged_lines_unknown_kinds_gaps_and_a_clock_that_jumps(run, tmp_
             assert state.num_missing == 4 and state.step_now == 7
             await shows(pilot, "4 events before this one cannot be read")
             # Half a line is not yet a line.
-            whole = events.encode(step(8), seq=10, t=time.time())
+            whole = event_lines.encode(step(8), seq=10, t=time.time())
             writer.raw(whole[:40])
             screen.look_now()
             await pilot.pause(0.2)

@@ -14,7 +14,7 @@ from acestep_tui.messages import RunUpdated
 from acestep_tui.runs.series import Series
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.watch import Update
-from engine.contract import events
+from engine.contract import event_lines, events
 from tests.tui import facts
 from tests.tui.harness import NOW
 from tests.tui.monitor_app import loaded
@@ -41,8 +41,8 @@ def look(state: RunState, number: int) -> RunUpdated:
             step=step, total=20_000, loss=0.4, lr=1e-4, grad_norm=0.2, step_s=0.01, eta_s=1260.0, epoch=step / 22,
             files=("07 Low Sun.flac",),
         )  # fmt: skip
-        line = events.encode(event, seq=state.last_seq + 1 + place, t=NOW + number * 0.5 + place * 0.01)
-        records.append(events.decode(line))
+        line = event_lines.encode(event, seq=state.last_seq + 1 + place, t=NOW + number * 0.5 + place * 0.01)
+        records.append(event_lines.decode(line))
     return RunUpdated(Update(t=NOW, records=records))
 
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine.contract import control, events
+from engine.contract import control, event_lines, events
 from engine.contract.files import write_json
 from engine.contract.run_dir import GUARD_FILE, RunDir, checkpoint_step
 from engine.hardware.host import boot_id
@@ -46,7 +46,7 @@ class FakeWorker:
 
     def emit(self, event: events.Event) -> None:
         with self.run.events_jsonl.open("a", encoding="utf-8") as file:
-            file.write(events.encode(event, seq=self.seq, t=time.time()))
+            file.write(event_lines.encode(event, seq=self.seq, t=time.time()))
         self.seq += 1
 
     def work(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from engine.contract import events
+from engine.contract import event_lines
 from engine.contract.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
@@ -80,11 +80,11 @@ class Place:
         """Start the front end and wait for its end."""
         return finish(self.start(*arguments, **fake))
 
-    def records(self) -> list[events.Record]:
+    def records(self) -> list[event_lines.Record]:
         if not self.run.events_jsonl.exists():
             return []
         text = self.run.events_jsonl.read_text(encoding="utf-8")
-        return [events.decode(line) for line in text.splitlines()]
+        return [event_lines.decode(line) for line in text.splitlines()]
 
     def kinds(self) -> list[str]:
         return [record.kind for record in self.records()]

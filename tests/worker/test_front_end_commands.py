@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 
-from engine.contract import events
+from engine.contract import event_lines
 from tests.worker.front_end import Place, finish, place, wait_for
 
 __all__ = ["place"]
@@ -80,7 +80,7 @@ def test_attach_waits_for_the_end_and_returns_its_code(place: Place) -> None:
 def test_json_output_is_the_events_and_nothing_else(place: Place) -> None:
     done = place.call("--json", *RUN)
     assert done.out == place.run.events_jsonl.read_text(encoding="utf-8")
-    assert [events.decode(line).seq for line in done.out.splitlines()] == list(range(len(place.records())))
+    assert [event_lines.decode(line).seq for line in done.out.splitlines()] == list(range(len(place.records())))
 
 
 def test_quiet_output_is_the_summary_alone(place: Place) -> None:

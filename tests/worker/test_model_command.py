@@ -29,7 +29,7 @@ __all__ = ["hub"]
 FAKE = """
 import json, sys, time
 from pathlib import Path
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.run_dir import RunDir
 run = RunDir(Path(sys.argv[1]))
 order = json.loads(run.config_json.read_text())
@@ -48,7 +48,7 @@ if order["model"] == "mute/model":
     sys.exit("no way")
 with run.events_jsonl.open("a") as file:
     for seq, event in enumerate(made):
-        file.write(events.encode(event, seq=seq, t=time.time()))
+        file.write(event_lines.encode(event, seq=seq, t=time.time()))
 """
 
 

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from engine.contract import control, events, files
+from engine.contract import control, event_lines, events, files
 from engine.contract.errors import DiskError
 from engine.contract.run_dir import GUARD_FILE, RunDir, checkpoint_step
 
@@ -73,13 +73,13 @@ def test_every_kind_survives_the_file(kind):
         name = str(entry.type).split(" ")[0].partition("[")[0]
         values[entry.name] = {"str": "x", "int": 3, "float": 0.5, "bool": True, "tuple": ()}.get(name, {})
     event = event_type(**values)
-    record = events.decode(events.encode(event, seq=7, t=1.5))
+    record = event_lines.decode(event_lines.encode(event, seq=7, t=1.5))
     assert record.event == event and (record.seq, record.t, record.kind) == (7, 1.5, kind)
 
 
 def test_unknown_kinds_are_kept_and_torn_lines_refused():
-    record = events.decode('{"v":9,"seq":1,"t":2.0,"kind":"dream","depth":3}')
+    record = event_lines.decode('{"v":9,"seq":1,"t":2.0,"kind":"dream","depth":3}')
     assert record.event is None and record.data == {"depth": 3}
     for torn in ('{"seq":1,"t":2', "[]", '{"seq":1}'):
         with pytest.raises(ValueError):
-            events.decode(torn)
+            event_lines.decode(torn)

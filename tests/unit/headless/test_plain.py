@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from acestep_tui.headless.plain import Thinner, event_line
-from engine.contract import events
+from engine.contract import event_lines, events
 
 T = 1795356723.4  # 2026-11-22 14:12:03 UTC
 
 
-def record(event: events.Event) -> events.Record:
-    return events.decode(events.encode(event, seq=0, t=T))
+def record(event: events.Event) -> event_lines.Record:
+    return event_lines.decode(event_lines.encode(event, seq=0, t=T))
 
 
 def line(event: events.Event) -> str:
@@ -81,7 +81,9 @@ def test_run_started_names_its_folder_as_a_user_would(tmp_path: Path, monkeypatc
 
 
 def test_unknown_kinds_show_their_plain_fields() -> None:
-    unknown = events.decode('{"v":9,"seq":5,"t":1795356723.4,"kind":"from_afar","n":3,"x":0.5,"nested":{},"none":null}')
+    unknown = event_lines.decode(
+        '{"v":9,"seq":5,"t":1795356723.4,"kind":"from_afar","n":3,"x":0.5,"nested":{},"none":null}'
+    )
     assert event_line(unknown) == "2026-11-22T14:12:03Z from_afar n=3 x=0.5"
 
 

@@ -6,7 +6,7 @@ import json
 import platform
 from pathlib import Path
 
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.run_dir import GUARD_FILE, RunDir
 from engine.hardware.host import boot_id
 
@@ -37,12 +37,12 @@ def lines(*items: events.Event | tuple[float, events.Event], first_seq: int = 0)
     texts = []
     for place, item in enumerate(items):
         t, event = item if isinstance(item, tuple) else (float(first_seq + place), item)
-        texts.append(events.encode(event, seq=first_seq + place, t=T0 + t))
+        texts.append(event_lines.encode(event, seq=first_seq + place, t=T0 + t))
     return "".join(texts)
 
 
-def records(*items: events.Event | tuple[float, events.Event], first_seq: int = 0) -> list[events.Record]:
-    return [events.decode(line) for line in lines(*items, first_seq=first_seq).splitlines()]
+def records(*items: events.Event | tuple[float, events.Event], first_seq: int = 0) -> list[event_lines.Record]:
+    return [event_lines.decode(line) for line in lines(*items, first_seq=first_seq).splitlines()]
 
 
 def make_run(path: Path, text: str = "", **config: object) -> RunDir:

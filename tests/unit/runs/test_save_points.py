@@ -12,7 +12,7 @@ from acestep_tui.runs.inspect import look_at_folder
 from acestep_tui.runs.liveness import Life, Verdict
 from acestep_tui.runs.save_points import delete, resume_point, save_points, seen, set_kept, why_not_delete
 from acestep_tui.runs.state import RunState, fold_all
-from engine.contract import events
+from engine.contract import event_lines, events
 from engine.contract.run_dir import GUARD_FILE, KEEP_FILE, RunDir
 
 
@@ -22,7 +22,7 @@ def folded(*steps: int, held_out: dict[int, float] | None = None, folder: Path =
         if held_out and step in held_out:
             said.append(events.ValidationLoss(step=step, loss=held_out[step], num_songs=2))
         said.append(events.CheckpointSaved(step=step, path=f"checkpoint-{step}", bytes=10, verified=True))
-    lines = [events.decode(events.encode(event, seq=seq, t=100.0 + seq)) for seq, event in enumerate(said)]
+    lines = [event_lines.decode(event_lines.encode(event, seq=seq, t=100.0 + seq)) for seq, event in enumerate(said)]
     state = fold_all(lines)
     state.folder = folder
     state.verdict = Verdict(Life.RUNNING)

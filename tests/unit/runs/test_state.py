@@ -3,11 +3,11 @@ from __future__ import annotations
 import dataclasses
 
 from acestep_tui.runs.state import RunState, fold_all
-from engine.contract import events
+from engine.contract import event_lines, events
 
 
-def records(*items: events.Event) -> list[events.Record]:
-    return [events.decode(events.encode(item, seq=seq, t=100.0 + seq)) for seq, item in enumerate(items)]
+def records(*items: events.Event) -> list[event_lines.Record]:
+    return [event_lines.decode(event_lines.encode(item, seq=seq, t=100.0 + seq)) for seq, item in enumerate(items)]
 
 
 def started(resumed_step: int | None = None) -> events.RunStarted:
@@ -108,7 +108,7 @@ def test_a_new_start_takes_back_the_end() -> None:
 
 
 def test_unknown_kinds_are_counted_and_kept_as_news() -> None:
-    state = fold_all([events.decode('{"v":9,"seq":5,"t":7.5,"kind":"from_the_future","x":1}')])
+    state = fold_all([event_lines.decode('{"v":9,"seq":5,"t":7.5,"kind":"from_the_future","x":1}')])
     assert (state.num_unknown, state.last_seq, state.last_t) == (1, 5, 7.5)
 
 

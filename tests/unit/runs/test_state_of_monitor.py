@@ -7,7 +7,7 @@ import math
 import pytest
 
 from acestep_tui.runs.state import MEASURING_STEPS, RunState, fold_all
-from engine.contract import events
+from engine.contract import event_lines, events
 from tests.unit.runs.build import T0, heldout, records, saved, started, step
 
 
@@ -176,8 +176,8 @@ def test_events_of_other_types_are_unknown_not_errors() -> None:
         '{"v":1,"seq":3,"t":4.0,"kind":"phase_started","phase":null}',
         '{"v":1,"seq":4,"t":5.0,"kind":"step","step":1,"total":2,"loss":null,"lr":1,"nonfinite":7}',
     ]
-    state = fold_all(map(events.decode, broken))
+    state = fold_all(map(event_lines.decode, broken))
     assert state.num_unknown == len(broken)
     assert state.last_t == 5.0
-    whole = events.decode('{"v":1,"seq":5,"t":6.0,"kind":"step","step":1,"total":2,"loss":1,"lr":1,"files":["a"]}')
+    whole = event_lines.decode('{"v":1,"seq":5,"t":6.0,"kind":"step","step":1,"total":2,"loss":1,"lr":1,"files":["a"]}')
     assert whole.event == events.Step(step=1, total=2, loss=1.0, lr=1.0, files=("a",))

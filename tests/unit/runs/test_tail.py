@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from acestep_tui.runs.tail import EventTail
-from engine.contract import events
+from engine.contract import event_lines, events
 
 
 def line(seq: int, **fields: object) -> str:
-    return events.encode(events.Heartbeat(phase="tråin"), seq=seq, t=1.0 + seq)
+    return event_lines.encode(events.Heartbeat(phase="tråin"), seq=seq, t=1.0 + seq)
 
 
 def test_file_that_does_not_exist_yet_is_no_news(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_unreadable_line_in_the_middle_is_counted_and_passed_over(tmp_path: Path
 def test_unicode_line_breaks_inside_a_text_do_not_split_the_line(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     warning = events.RunWarning(code="x", message="one\u2028two\x85three")
-    path.write_text(events.encode(warning, seq=0, t=1.0), encoding="utf-8")
+    path.write_text(event_lines.encode(warning, seq=0, t=1.0), encoding="utf-8")
     (entry,) = EventTail(path).poll()
     assert entry.record.event == warning
 
@@ -60,7 +60,7 @@ def test_unicode_line_breaks_inside_a_text_do_not_split_the_line(tmp_path: Path)
 def test_long_history_is_read_across_slices(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     text = "x" * 400_000
-    lines = (events.encode(events.RunWarning(code="x", message=text), seq=seq, t=1.0) for seq in range(25))
+    lines = (event_lines.encode(events.RunWarning(code="x", message=text), seq=seq, t=1.0) for seq in range(25))
     path.write_text("".join(lines), encoding="utf-8")
     tail = EventTail(path)
     assert [entry.record.seq for entry in tail.poll()] == list(range(25))

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from engine.contract.errors import DiskError
-from engine.contract.events import Heartbeat, Step, decode
+from engine.contract.event_lines import decode
+from engine.contract.events import Heartbeat, Step
 from engine.telemetry.emitter import Emitter
 
 

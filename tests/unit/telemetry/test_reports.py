@@ -8,7 +8,8 @@ import re
 import pytest
 
 from engine.contract.config import Config
-from engine.contract.events import CheckpointSaved, Hardware, RunEnded, Step, ValidationLoss, decode
+from engine.contract.event_lines import decode
+from engine.contract.events import CheckpointSaved, Hardware, RunEnded, Step, ValidationLoss
 from engine.contract.run_dir import RunDir
 from engine.telemetry import reports
 from engine.telemetry.emitter import Emitter
