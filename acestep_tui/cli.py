@@ -223,6 +223,12 @@ def _model(arguments: Sequence[str], worker_command: Sequence[str] | None) -> in
     return model(arguments)
 
 
+def _doctor(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
+    from acestep_tui.headless.doctor_command import doctor
+
+    return doctor(arguments)
+
+
 def _control(word: str) -> Callable[[Sequence[str], Sequence[str] | None], int]:
     def send(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
         from acestep_tui.headless.control import command
@@ -276,6 +282,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("scan", "scan DIR|FILE|env=NAME [--show SONG]", "what is in your songs, what is wrong with them", _scan),
     Command("model", "model status|fetch|verify [DIR|NAME]", "what is here of a model; get it; prove it right", _model),
     Command("cache", "cache build|status|verify|prune [FILE]", "prepare songs alone; look after what is there", _cache),
+    Command("doctor", "doctor [--json]", "this computer: card, driver, disk, what suits it", _doctor),
     Command("help", "help", "this page; `train --help` lists every setting", _help),
 )
 

@@ -24,7 +24,7 @@ class Check:
     """One thing that was looked at.
 
     Attributes:
-        state: ``ok``, ``warning``, ``error`` or ``unknown``.
+        state: ``ok``, ``warning``, ``error`` or ``unknown``; ``value`` for a value that is recommended.
         name: What was looked at.
         fact: What was found.
         cure: What to do, or what follows; may be empty.
@@ -38,7 +38,7 @@ class Check:
     @property
     def glyph(self) -> str:
         """✓ ▲ ✗ –."""
-        return {"ok": "✓", "warning": "▲", "error": "✗"}.get(self.state, fmt.UNKNOWN)
+        return {"ok": "✓", "warning": "▲", "error": "✗", "value": "·"}.get(self.state, fmt.UNKNOWN)
 
     @property
     def style(self) -> str:
@@ -64,7 +64,11 @@ def _graphics(machine: Machine) -> Check:
     if machine.cards:
         best = max(machine.cards, key=lambda card: card.free_bytes or 0)
         more = f" and {len(machine.cards) - 1} more" if len(machine.cards) > 1 else ""
-        return Check("ok", "Graphics card", f"{best.short_name}, {free_of(best.free_bytes, best.total_bytes)}{more}")
+        fact = f"{best.short_name}, {free_of(best.free_bytes, best.total_bytes)}{more}"
+        problem = machine.cuda_problem(best)
+        if problem and problem != machine.driver_problem:
+            return Check("error", "Graphics card", fact, problem)
+        return Check("ok", "Graphics card", fact)
     if machine.apple is not None:
         lent = fmt.size(machine.apple.lent_bytes)
         return Check("ok", "Graphics card", f"{machine.apple.name or 'Apple chip'}, macOS lends {lent}")
@@ -187,7 +191,7 @@ def report_lines(checks: list[Check]) -> list[str]:
     """The report as plain text, to copy."""
     lines = []
     for check in checks:
-        lines.append(f"{check.glyph} {check.name:<14} {check.fact}")
+        lines.append(f"{check.glyph} {check.name:<15} {check.fact}")
         if check.cure:
-            lines.append(f"  {'':<14} {check.cure}")
+            lines.append(f"  {'':<15} {check.cure}")
     return lines

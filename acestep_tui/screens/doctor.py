@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from acestep_tui.commands import bindings
 from acestep_tui.doctor import Check, machine_checks, network_check, report_lines, write_speed_check
+from acestep_tui.doctor_training import training_checks
 from acestep_tui.paths import absolute
 from acestep_tui.screens.base import HouseScreen
 from acestep_tui.widgets.paint import BOLD, MUTED, fit, join, text, title, wrap
@@ -65,9 +66,10 @@ class DoctorScreen(HouseScreen):
     def look(self) -> None:
         """What is quickly known first, then disk and network."""
         folder = absolute(self.house.settings["runs_folder"])
-        checks = machine_checks(look_at_machine(folder))
+        machine = look_at_machine(folder)
+        checks = machine_checks(machine)
         self.post_message(self.Looked(list(checks), False))
-        checks += [write_speed_check(folder), network_check()]
+        checks += [write_speed_check(folder), network_check(), *training_checks(machine)]
         self.post_message(self.Looked(checks, True))
 
     def on_doctor_screen_looked(self, message: Looked) -> None:

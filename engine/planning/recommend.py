@@ -75,7 +75,7 @@ def recommend(
     choice, verdict = search.best()
     reasons = words.reasons(search, choice, verdict)
     advice = {key: Advice(value, reasons.get(key, "")) for key, value in search.values(choice).items()}
-    advice["compile"] = Advice(settings["compile"].default, words.compile_reason(settings, device))
+    advice["compile"] = words.compile_advice(settings, machine, device)
     return Recommendation(
         device=device,
         title=words.title(device),

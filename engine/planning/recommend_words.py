@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from engine.contract.config import Config
 from engine.contract.fields_base import Setting
-from engine.hardware.machine import Device
+from engine.hardware.machine import Device, Machine
+from engine.planning.advice import Advice
 from engine.planning.facts import DataFacts
 from engine.planning.search import BATCHES, FITS_SHARE, PIECES_S, WHOLE_SONG_S, Choice, Search, Verdict, card_for
 from engine.planning.vram import GB, estimate_memory
@@ -115,8 +116,14 @@ def _piece_reason(search: Search, choice: Choice, verdict: Verdict | None) -> st
     return f"{_length(longer)} would need {_gb(needed)} GB; {_gb(search.device.free_bytes or 0)} GB are free."
 
 
-def compile_reason(settings: Mapping[str, Setting], device: Device) -> str:
-    """Why the model is, or is not, compiled."""
+def compile_advice(settings: Mapping[str, Setting], machine: Machine, device: Device) -> Advice:
+    """Whether the model is compiled, and why: without a C compiler it cannot be."""
+    if device.kind == "cuda" and not machine.has_compiler and _compiles(settings):
+        return Advice("off", "No C compiler here: steps are slower, nothing else.")
+    return Advice(settings["compile"].default, _compile_reason(settings, device))
+
+
+def _compile_reason(settings: Mapping[str, Setting], device: Device) -> str:
     if not _compiles(settings):
         return "Nothing is compiled in this version yet."
     if device.kind == "mps":

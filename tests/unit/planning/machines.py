@@ -22,7 +22,13 @@ def with_cards(*total_gb: float, free_gb: float | None = None, capability=(8, 9)
         )
         for index, total in enumerate(total_gb)
     )
-    facts = {"ram_total_bytes": 64 * GB, "ram_free_bytes": 51 * GB, "num_cores": 16, "disk_free_bytes": 204 * GB}
+    facts = {
+        "ram_total_bytes": 64 * GB,
+        "ram_free_bytes": 51 * GB,
+        "num_cores": 16,
+        "disk_free_bytes": 204 * GB,
+        "has_compiler": True,
+    }
     return Machine(cards=cards, **{**facts, **more})
 
 
