@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
+from tests.acceptance import files
 from tests.acceptance.row import Row
-
-_CONTRACT = "tests/unit/contract"
-_SEED = "tests/contract/test_seed_files.py"
-_SEED_RUN = "tests/worker/test_seed_run.py"
-_QUICKSTART = "tests/packaging/test_quickstart.py"
-_MIGRATE = "tests/unit/headless/test_migrate.py"
-_TRAIN = "tests/unit/train"
-_STEP = f"{_TRAIN}/test_rollout_step.py"
-_POLICY = "tests/worker/test_cache_policy.py"
 
 SETUP_ROWS: tuple[Row, ...] = (
     Row(
@@ -19,10 +11,10 @@ SETUP_ROWS: tuple[Row, ...] = (
         "v1 3.5B, flow matching, text and lyrics",
         "only ace_step / base; one step runs on weights of the same names",
         (
-            f"{_CONTRACT}/test_values.py::test_bad_value_is_one_line_with_file_key_value_reason_and_what_is_accepted",
+            f"{files.CONTRACT}/test_values.py::test_bad_value_is_one_line_with_file_key_value_reason_and_what_is_accepted",
             "tests/unit/model/test_tiny.py::test_a_clip_goes_through_codec_and_transformer",
-            f"{_SEED_RUN}::test_the_quickstarts_files_start_a_run_unchanged",
-            f"{_QUICKSTART}::test_every_command_works_as_it_stands",
+            f"{files.SEED_RUN}::test_the_quickstarts_files_start_a_run_unchanged",
+            f"{files.QUICKSTART}::test_every_command_works_as_it_stands",
         ),
     ),
     Row(
@@ -41,9 +33,9 @@ SETUP_ROWS: tuple[Row, ...] = (
         "an estimate before anything is prepared; too little space is refused or said",
         (
             "tests/unit/planning/test_plan.py::test_a_minute_of_audio_is_as_large_as_its_file",
-            f"{_POLICY}::test_the_estimate_of_a_minute_is_within_five_per_cent_of_its_file",
+            f"{files.POLICY}::test_the_estimate_of_a_minute_is_within_five_per_cent_of_its_file",
             "tests/worker/test_cache_build.py::test_a_run_says_what_much_preparing_takes",
-            f"{_TRAIN}/test_disk_guard.py::test_yes_turns_the_refusal_into_a_warning",
+            f"{files.TRAIN}/test_disk_guard.py::test_yes_turns_the_refusal_into_a_warning",
         ),
     ),
     Row(
@@ -51,8 +43,8 @@ SETUP_ROWS: tuple[Row, ...] = (
         "--vae_cache_disable",
         "nothing is written, and the losses are those of a prepared run",
         (
-            f"{_SEED}::test_the_quickstarts_flag_behind_the_name",
-            f"{_POLICY}::test_without_a_cache_nothing_is_written_and_the_losses_are_those_of_a_prepared_run",
+            f"{files.SEED}::test_the_quickstarts_flag_behind_the_name",
+            f"{files.POLICY}::test_without_a_cache_nothing_is_written_and_the_losses_are_those_of_a_prepared_run",
             "tests/worker/test_ssl_loss.py::test_features_made_in_the_middle_of_training_are_those_of_a_preparation",
         ),
     ),
@@ -81,7 +73,7 @@ SETUP_ROWS: tuple[Row, ...] = (
         "the folder config/NAME/",
         "written by the set-up and by migrate; nothing is overwritten without a question or a backup",
         (
-            f"{_MIGRATE}::test_files_that_are_there_are_never_overwritten_silently",
+            f"{files.MIGRATE}::test_files_that_are_there_are_never_overwritten_silently",
             "tests/tui/test_wizard_frame.py::test_the_preset_is_saved_where_one_says_and_the_command_names_it",
             "tests/tui/test_wizard_frame.py::test_the_command_does_not_replace_a_file_of_somebody_else",
         ),
@@ -91,20 +83,25 @@ SETUP_ROWS: tuple[Row, ...] = (
         "config.json of eight keys",
         "accepted unchanged, every other key at its default; a run starts",
         (
-            f"{_SEED}::test_the_files_are_those_of_the_quickstart",
-            f"{_SEED}::test_the_quickstarts_configuration_is_accepted_unchanged_and_has_its_defaults",
-            f"{_SEED_RUN}::test_the_quickstarts_files_start_a_run_unchanged",
-            f"{_QUICKSTART}::test_every_command_works_as_it_stands",
+            f"{files.SEED}::test_the_files_are_those_of_the_quickstart",
+            f"{files.SEED}::test_the_quickstarts_configuration_is_accepted_unchanged_and_has_its_defaults",
+            f"{files.SEED_RUN}::test_the_quickstarts_files_start_a_run_unchanged",
+            f"{files.QUICKSTART}::test_every_command_works_as_it_stands",
         ),
     ),
-    Row(9, "resolution: 0", "any number is accepted", (f"{_SEED}::test_resolution_is_accepted_whatever_number_it_is",)),
+    Row(
+        9,
+        "resolution: 0",
+        "any number is accepted",
+        (f"{files.SEED}::test_resolution_is_accepted_whatever_number_it_is",),
+    ),
     Row(
         10,
         "validation_prompt, lyrics, duration, guidance, step interval",
         "48 kHz clips of the right length at the right steps, each with a sidecar",
         (
-            f"{_TRAIN}/test_clips.py::test_a_clip_is_a_stereo_file_of_48_khz_with_a_whole_sidecar",
-            f"{_TRAIN}/test_occasions.py::test_clips_by_steps_and_at_the_end",
+            f"{files.TRAIN}/test_clips.py::test_a_clip_is_a_stereo_file_of_48_khz_with_a_whole_sidecar",
+            f"{files.TRAIN}/test_occasions.py::test_clips_by_steps_and_at_the_end",
             "tests/unit/sampling/test_generate.py::test_a_clip_has_exactly_its_length",
             "tests/worker/test_started_from_lora.py::test_a_run_starts_from_a_lora_with_everything_around_it",
         ),
@@ -121,13 +118,13 @@ SETUP_ROWS: tuple[Row, ...] = (
             "tests/unit/planning/test_rollout_plan.py::test_share_of_the_samples_at_a_step",
             "tests/unit/planning/test_rollout_plan.py::test_lengths_are_spread_as_the_strategy_says",
             "tests/worker/test_rollout_and_average.py::test_both_act_are_told_saved_exported_and_go_on_bit_for_bit",
-            f"{_STEP}::test_the_step_differs_from_one_without_and_equals_it_bit_for_bit_where_nothing_is_chosen",
+            f"{files.STEP}::test_the_step_differs_from_one_without_and_equals_it_bit_for_bit_where_nothing_is_chosen",
         ),
     ),
     Row(
         12,
         "warning that experimental features cost time",
         "said while the offset is above 0",
-        (f"{_CONTRACT}/test_rules_method.py::test_the_overhead_is_said_while_the_offset_is_above_zero",),
+        (f"{files.CONTRACT}/test_rules_method.py::test_the_overhead_is_said_while_the_offset_is_above_zero",),
     ),
 )

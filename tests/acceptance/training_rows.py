@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
+from tests.acceptance import files
 from tests.acceptance.row import Row
-
-_CONTRACT = "tests/unit/contract"
-_SEED = "tests/contract/test_seed_files.py"
-_SEED_RUN = "tests/worker/test_seed_run.py"
-_QUICKSTART = "tests/packaging/test_quickstart.py"
-_MIGRATE = "tests/unit/headless/test_migrate.py"
-_TRAIN = "tests/unit/train"
-_EMBEDDER = f"{_TRAIN}/test_lyrics_embedder.py"
 
 TRAINING_ROWS: tuple[Row, ...] = (
     Row(
@@ -19,25 +12,25 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "finds config/NAME/config.json, takes values behind it",
         (
             "tests/worker/test_front_end.py::test_train_env_and_run_env_are_the_same_run",
-            f"{_QUICKSTART}::test_every_command_works_as_it_stands",
+            f"{files.QUICKSTART}::test_every_command_works_as_it_stands",
             "tests/unit/headless/test_cli.py::test_what_a_training_is_asked_for",
-            f"{_CONTRACT}/test_resolve.py::test_where_a_configuration_is_looked_for",
+            f"{files.CONTRACT}/test_resolve.py::test_where_a_configuration_is_looked_for",
         ),
     ),
     Row(
         25,
         "looks for config.json in config/NAME",
         "every path tried is listed, names that exist are suggested",
-        (f"{_CONTRACT}/test_resolve.py::test_every_path_tried_is_listed_and_existing_names_are_suggested",),
+        (f"{files.CONTRACT}/test_resolve.py::test_every_path_tried_is_listed_and_existing_names_are_suggested",),
     ),
     Row(
         26,
         "--init_lora=/path",
         "every dialect is read, none matching is an error, the first loss is the file's",
         (
-            f"{_CONTRACT}/test_file_rules.py::test_the_override_of_the_quickstart_reaches_the_rules",
-            f"{_TRAIN}/test_init_lora.py::test_the_first_loss_is_that_of_the_file",
-            f"{_TRAIN}/test_init_lora.py::test_a_file_of_another_model_is_refused",
+            f"{files.CONTRACT}/test_file_rules.py::test_the_override_of_the_quickstart_reaches_the_rules",
+            f"{files.TRAIN}/test_init_lora.py::test_the_first_loss_is_that_of_the_file",
+            f"{files.TRAIN}/test_init_lora.py::test_a_file_of_another_model_is_refused",
             "tests/unit/export/test_adapter_file.py::test_every_dialect_is_read_as_the_canonical_form",
         ),
     ),
@@ -46,8 +39,8 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "an official or community LoRA",
         "rank and strength come from the file",
         (
-            f"{_TRAIN}/test_init_lora.py::test_a_file_of_rank_128_in_a_configuration_of_rank_16",
-            f"{_TRAIN}/test_init_lora.py::test_every_module_keeps_its_own_rank_and_strength",
+            f"{files.TRAIN}/test_init_lora.py::test_a_file_of_rank_128_in_a_configuration_of_rank_16",
+            f"{files.TRAIN}/test_init_lora.py::test_every_module_keeps_its_own_rank_and_strength",
             "tests/unit/export/test_adapter_file.py::test_scale_comes_from_the_first_place_that_says_it",
         ),
     ),
@@ -56,9 +49,9 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "lyrics_embedder_train",
         "its three modules train with their own weights; lycoris is refused",
         (
-            f"{_EMBEDDER}::test_all_three_modules_are_trained_with_their_own_weights_and_the_adapter",
-            f"{_EMBEDDER}::test_one_step_matches_the_hand_written_one",
-            f"{_CONTRACT}/test_values.py::test_bad_value_is_one_line_with_file_key_value_reason_and_what_is_accepted",
+            f"{files.EMBEDDER}::test_all_three_modules_are_trained_with_their_own_weights_and_the_adapter",
+            f"{files.EMBEDDER}::test_one_step_matches_the_hand_written_one",
+            f"{files.CONTRACT}/test_values.py::test_bad_value_is_one_line_with_file_key_value_reason_and_what_is_accepted",
         ),
     ),
     Row(
@@ -66,10 +59,10 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "its three overrides, cosine_with_restarts",
         "an optimizer and a schedule of its own, also without warm-up",
         (
-            f"{_SEED}::test_the_quickstarts_lyrics_embedder",
-            f"{_EMBEDDER}::test_case_c_an_optimizer_and_a_schedule_of_its_own",
+            f"{files.SEED}::test_the_quickstarts_lyrics_embedder",
+            f"{files.EMBEDDER}::test_case_c_an_optimizer_and_a_schedule_of_its_own",
             "tests/unit/optim/test_schedule.py::test_curves_at_known_points",
-            f"{_SEED_RUN}::test_the_quickstarts_lyrics_pattern_and_embedder_train_too",
+            f"{files.SEED_RUN}::test_the_quickstarts_lyrics_pattern_and_embedder_train_too",
         ),
     ),
     Row(
@@ -77,23 +70,23 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "saved with the LoRA, restored on resume",
         "bit for bit",
         (
-            f"{_EMBEDDER}::test_saved_changed_and_restored_it_is_bit_equal",
+            f"{files.EMBEDDER}::test_saved_changed_and_restored_it_is_bit_equal",
             "tests/worker/test_optimizers.py::test_resumed_equals_uninterrupted",
             "tests/worker/test_optimizers.py::test_the_quickstarts_curve_goes_on_bit_for_bit",
-            f"{_TRAIN}/test_resume.py::test_a_curve_goes_on_as_it_began_and_all_else_takes_the_changed_rate",
+            f"{files.TRAIN}/test_resume.py::test_a_curve_goes_on_as_it_began_and_all_else_takes_the_changed_rate",
         ),
     ),
     Row(
         31,
         "num_validation_images above 1",
         "an error of the configuration",
-        (f"{_CONTRACT}/test_prompt_library.py::test_more_than_one_clip_of_a_prompt_is_refused",),
+        (f"{files.CONTRACT}/test_prompt_library.py::test_more_than_one_clip_of_a_prompt_is_refused",),
     ),
     Row(
         32,
         "CLIP score",
         "an error of the configuration",
-        (f"{_CONTRACT}/test_prompt_library.py::test_scores_of_pictures_are_refused",),
+        (f"{files.CONTRACT}/test_prompt_library.py::test_scores_of_pictures_are_refused",),
     ),
     Row(
         33,
@@ -106,10 +99,10 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "the migration table",
         "every row and default, and `migrate` for a whole command line",
         (
-            f"{_MIGRATE}::test_each_row_of_the_migration_table_and_its_default",
-            f"{_MIGRATE}::test_options_and_what_the_trainer_does_by_itself",
-            f"{_MIGRATE}::test_every_option_of_the_trainer_is_told_or_listed_as_without_an_equivalent",
-            f"{_CONTRACT}/test_fields.py::test_default_is_that_of_the_specification",
+            f"{files.MIGRATE}::test_each_row_of_the_migration_table_and_its_default",
+            f"{files.MIGRATE}::test_options_and_what_the_trainer_does_by_itself",
+            f"{files.MIGRATE}::test_every_option_of_the_trainer_is_told_or_listed_as_without_an_equivalent",
+            f"{files.CONTRACT}/test_fields.py::test_default_is_that_of_the_specification",
         ),
     ),
     Row(
@@ -117,8 +110,8 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "mixed_precision fp16, bf16, no",
         "with upstream's names of them (32, bf16-mixed, …)",
         (
-            f"{_CONTRACT}/test_values.py::test_written_value",
-            f"{_MIGRATE}::test_options_and_what_the_trainer_does_by_itself",
+            f"{files.CONTRACT}/test_values.py::test_written_value",
+            f"{files.MIGRATE}::test_options_and_what_the_trainer_does_by_itself",
         ),
     ),
     Row(
@@ -126,8 +119,8 @@ TRAINING_ROWS: tuple[Row, ...] = (
         "checkpointing_steps",
         "the same as checkpoint_step_interval, 2000 by default",
         (
-            f"{_CONTRACT}/test_values.py::test_written_value",
-            f"{_CONTRACT}/test_fields.py::test_default_is_that_of_the_specification",
+            f"{files.CONTRACT}/test_values.py::test_written_value",
+            f"{files.CONTRACT}/test_fields.py::test_default_is_that_of_the_specification",
         ),
     ),
     Row(
