@@ -6,6 +6,9 @@ STAMP  := $(VENV)/.ready
 # How many tests run side by side: one more than there are cores, as many tests wait for a process of their own.
 TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else "auto")')
 
+# Where the environment forbids it, every test process would compile the tests and the program anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: env demo test check package-test disk-test tmux-test bench bench-tui screenshots format clean
 
 env: $(STAMP)
