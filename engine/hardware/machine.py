@@ -23,6 +23,9 @@ from engine.hardware.logout import LogOut, read_log_out
 from engine.hardware.mps import AppleReading, is_apple_silicon, read_apple
 from engine.planning.facts import DeviceKind
 
+KEPT_FREE_BYTES = 2**29
+"""Of a card's memory, what a run leaves to others."""
+
 AUDIO_FORMATS = ("wav", "flac", "mp3", "m4a", "aac", "alac", "ogg", "opus", "wma", "aiff")
 """Every format that is promised to be read, in the order in which they are shown."""
 
@@ -149,6 +152,13 @@ class Device:
     total_bytes: int | None = None
     free_bytes: int | None = None
     card: Card | None = None
+
+    @property
+    def usable_bytes(self) -> int | None:
+        """What a run may take: what is free, but on a card never the last half GB, which desktop and driver want."""
+        if self.kind != "cuda" or self.free_bytes is None or self.total_bytes is None:
+            return self.free_bytes
+        return min(self.free_bytes, self.total_bytes - KEPT_FREE_BYTES)
 
 
 def look_at_machine(folder: Path, *, now: float | None = None) -> Machine:

@@ -195,7 +195,7 @@ def _memory(config: Config, *, device: Device, sizes: ModelSizes, planned: DataF
     memory = estimate_memory(config, data=planned, sizes=sizes, kind=device.kind)
     total = estimate_ram(memory, kind="cpu", sizes=sizes) if device.kind == "cpu" else memory.used_bytes
     parts = _memory_parts(config, memory, total, planned.longest_s)
-    return Total(float(total), _optional(device.free_bytes), parts, judged(total, device.free_bytes))
+    return Total(float(total), _optional(device.free_bytes), parts, judged(total, device.usable_bytes))
 
 
 def _memory_parts(config: Config, memory: MemoryEstimate, total: int, longest_s: float) -> tuple[Part, ...]:

@@ -100,7 +100,7 @@ class Search:
 
     def best(self) -> tuple[Choice, Verdict | None]:
         """The first choice that fits, else the first that just fits, else the one that needs least."""
-        free = self.device.free_bytes
+        free = self.device.usable_bytes
         if free is None:
             return Choice(60.0, self._precisions()[0], 1, True, self.number_format), None
         for choice in self.candidates():

@@ -27,13 +27,19 @@ def later(*keys):
 
 
 TODAY, COMPILED = SETTINGS_BY_KEY, later("compile")
+SWAPPING = {
+    **SETTINGS_BY_KEY,
+    "musubi_blocks_to_swap": dataclasses.replace(SETTINGS_BY_KEY["musubi_blocks_to_swap"], status="works"),
+}
 MACHINES = {
     **{f"{size} GB": with_cards(size) for size in (3, 4, 6, 8, 10, 12, 16, 24, 40, 80)},
     # The edges between the proposals: below 6 GB, below 8 GB, and 8 GB of which a screen takes a little.
     **{f"8 GB, {free:g} free": with_cards(8, free_gb=free) for free in (5, 7, 7.9)},
     "2 x 24 GB": with_cards(24, 24),
-    "T4": with_cards(15, capability=(7, 5)),
+    "T4": with_cards(16, capability=(7, 5)),
+    "2080 Ti": with_cards(11, capability=(7, 5)),
     "V100": with_cards(16, capability=(7, 0)),
+    "4070, driver 560": with_cards(12, driver="560.35", driver_cuda="12.6", torch_cuda="13.0"),
     **{f"Mac {size} GB": mac(size) for size in (16, 36, 64, 128)},
     "none": Machine(ram_total_bytes=64 * GB, ram_free_bytes=51 * GB, num_cores=16),
     "unknown": Machine(cards=(Card(0),)),
@@ -62,7 +68,10 @@ def proposed(machine, settings=TODAY, **more):
         ("40 GB", ("no_change", "bf16", 4, True, None, "fits")),
         ("80 GB", ("no_change", "bf16", 4, False, None, "fits")),
         ("T4", ("int8-quanto", "fp16", 1, True, None, "fits")),
+        ("2080 Ti", ("int8-quanto", "fp16", 1, True, None, "fits")),
         ("V100", ("int8-quanto", "fp16", 1, True, None, "fits")),
+        ("4070, driver 560", ("int8-quanto", "bf16", 1, True, None, "fits")),
+        ("Mac 16 GB", ("no_change", "bf16", 1, True, None, "fits")),
         ("Mac 36 GB", ("no_change", "bf16", 1, False, None, "fits")),
         ("Mac 64 GB", ("no_change", "bf16", 1, False, None, "fits")),
         ("Mac 128 GB", ("no_change", "bf16", 1, False, None, "fits")),
@@ -100,7 +109,7 @@ def test_all_weights_are_trained_only_as_they_are():
 
 
 @pytest.mark.parametrize("name", MACHINES)
-@pytest.mark.parametrize("settings", [TODAY, COMPILED], ids=["today", "later"])
+@pytest.mark.parametrize("settings", [TODAY, COMPILED, SWAPPING], ids=["today", "later", "swapping"])
 def test_only_working_values_with_reasons_that_fit(name, settings):
     found = proposed(MACHINES[name], settings)
     for key, advice in found.advice.items():
@@ -126,6 +135,42 @@ def test_what_is_proposed_fits_what_is_free_by_the_planner(name, settings):
         data = DataFacts(clip_s=(piece,), bucket_s=(piece,), num_captions=1)
         memory = estimate_memory(config, data=data, sizes=SIZES, kind=device.kind)
         assert memory.used_bytes == found.needed_bytes
+
+
+def test_where_nothing_quicker_fits_blocks_wait_in_main_memory():
+    found = proposed(with_cards(4), SWAPPING)
+    assert found.verdict == "fits"
+    assert 0 < found.values["musubi_blocks_to_swap"] < SIZES.num_blocks
+    assert found.sentence == (
+        "Stored with very few digits (int4), the model and pieces of 60 s fit. It works, slowly: part of it waits in "
+        "main memory."
+    )
+    reason = found.advice["musubi_blocks_to_swap"].reason
+    assert re.fullmatch(r"Else it would need \d\.\d GB; \d\.\d GB are free\.", reason)
+    assert found.needed_bytes < proposed(with_cards(4), TODAY).needed_bytes
+
+
+@pytest.mark.parametrize("name", ["12 GB", "24 GB", "80 GB", "Mac 36 GB", "none"])
+def test_blocks_stay_where_there_is_room(name):
+    assert proposed(MACHINES[name], SWAPPING).values["musubi_blocks_to_swap"] == 0
+
+
+def test_what_does_not_work_yet_is_not_proposed():
+    waits = {key: dataclasses.replace(SWAPPING[key], status="later") for key in ("musubi_blocks_to_swap",)}
+    assert "musubi_blocks_to_swap" not in proposed(with_cards(4), {**SETTINGS_BY_KEY, **waits}).values
+
+
+def test_half_a_gigabyte_of_a_card_is_never_planned_for():
+    machine = with_cards(12, free_gb=12.0)
+    assert machine.devices()[0].usable_bytes == round(11.5 * GB)
+    assert mac(36).devices()[0].usable_bytes == mac(36).devices()[0].free_bytes
+    assert Machine(cards=(Card(0),)).devices()[0].usable_bytes is None
+
+
+def test_without_a_c_compiler_nothing_is_compiled():
+    advice = proposed(with_cards(12, has_compiler=False), COMPILED).advice["compile"]
+    assert (advice.value, advice.reason) == ("off", "No C compiler here: steps are slower, nothing else.")
+    assert proposed(with_cards(12), COMPILED).advice["compile"].value == SETTINGS_BY_KEY["compile"].default
 
 
 def test_free_memory_counts_not_the_cards_size():
