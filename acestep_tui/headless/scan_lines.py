@@ -189,13 +189,16 @@ def _problem_lines(found: Diagnosis) -> Iterator[str]:
             yield from filled(f"▲ {group.one if len(problems) == 1 else group.many.format(n=f'{len(problems):,}')}", 0)
             if group.advice:
                 yield from filled(group.advice, _LOOSE)
-            # Of these the headline says everything.
-            is_bare = code in ("silent", "no_lyrics")
-            yield from _named([(one.file, "" if is_bare else one.reason) for one in problems])
+            yield from _named([(one.file, "" if _is_said(one) else one.reason) for one in problems])
     others = [one for problems in grouped.values() for one in problems]
     if others:
         yield f"▲ {fmt.plural(len(others), 'more thing')} to know"
         yield from _named([(one.file, one.reason) for one in others])
+
+
+def _is_said(problem: Problem) -> bool:
+    """Whether the headline of its group says everything: not of lyrics that are there and cannot be used."""
+    return problem.code == "silent" or (problem.code == "no_lyrics" and problem.reason.startswith("no lyrics"))
 
 
 def _without(problem: Problem, beginning: str) -> tuple[str, str]:

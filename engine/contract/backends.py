@@ -33,7 +33,7 @@ from engine.contract.backend_types import (
 )
 from engine.contract.config import Config
 from engine.contract.errors import ConfigError
-from engine.contract.fields_audio import AUDIO_SETTINGS
+from engine.contract.fields_audio import AUDIO_SETTINGS, LYRICS_TOKENS
 from engine.contract.fields_backend import BACKEND_FOREIGN_KEYS, BACKEND_SETTINGS
 from engine.contract.paths import expanded
 from engine.contract.sources import read_json_value
@@ -54,6 +54,7 @@ __all__ = [
 _BACKEND_TABLE = KeyTable(BACKEND_SETTINGS, foreign=BACKEND_FOREIGN_KEYS)
 _AUDIO_TABLE = KeyTable(AUDIO_SETTINGS)
 _TEMPLATE = re.compile(r"\{(model_family|output_dir|id|env:[A-Za-z_][A-Za-z0-9_]*)\}")
+_IN_BRACES = re.compile(r"\{([^{}]*)\}")
 _LONGEST_ID_BYTES = 120
 _FORM = 'a list of objects, such as [{"id": "songs", "instance_data_dir": "my_songs"}]'
 
@@ -206,6 +207,7 @@ def _backend(
     if not prompt and (switches or strategy == "instanceprompt"):
         needs = switches[0] if switches else "caption_strategy instanceprompt"
         findings.errors.append(f"{entry.where}: instance_prompt is missing; {needs} needs it. Accepted: a text.")
+    _check_pattern(entry, findings)
     cache_dir = values["cache_dir_vae"] or config.cache_dir_vae
     rows = hub_rows(entry, config, base_dir=base_dir, findings=findings)
     folder = _folder(entry, base_dir=base_dir, findings=findings) if not entry.is_hub else ""
@@ -247,6 +249,17 @@ def _folder(entry: Entry, *, base_dir: Path, findings: Findings) -> str:
             f"{entry.where}: instance_data_dir = {shown(given)}: {reason}: {folder}. Accepted: a folder of songs."
         )
     return str(folder)
+
+
+def _check_pattern(entry: Entry, findings: Findings) -> None:
+    """Note what stands in the braces of a lyrics pattern and is no token: a name, but more likely a slip."""
+    pattern = entry.audio["lyrics_filename_format"] or ""
+    unknown = [word for word in _IN_BRACES.findall(pattern) if word not in LYRICS_TOKENS]
+    if unknown:
+        words = ", ".join(f"{{{word}}}" for word in dict.fromkeys(unknown))
+        known = ", ".join(f"{{{word}}}" for word in LYRICS_TOKENS)
+        message = f"{entry.where}.audio: lyrics_filename_format = {shown(pattern)}: {words} is kept as it stands; "
+        findings.notices.append(Notice("unknown_token", f"{message}there are {known}", "lyrics_filename_format"))
 
 
 def _audio_block(audio: Mapping[str, Any], *, is_hub: bool) -> AudioBlock:

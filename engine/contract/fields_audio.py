@@ -14,6 +14,9 @@ _IGNORED_AUDIO: tuple[tuple[str, SettingType, str], ...] = (
     ("target_resolution", "str", "Resolution"),
 )
 
+# What a pattern of `lyrics_filename_format` may hold in braces; `engine.dataset.lyrics_files` fills them in.
+LYRICS_TOKENS = ("filename", "stem", "name", "suffix", "ext", "extension", "parent", "dirname")
+
 # The names that begin with ``audio_`` may stand directly on the backend too, and in config.json for all data sets.
 AUDIO_SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -120,7 +123,7 @@ AUDIO_SETTINGS: tuple[Setting, ...] = (
         None,
         _AUDIO,
         "Name of the lyrics",
-        "Pattern of the lyrics file's name, such as {filename}_lyrics.txt.",
+        f"Pattern of the lyrics file's name, such as {{filename}}_lyrics.txt. In braces: {', '.join(LYRICS_TOKENS)}.",
         nullable=True,
     ),
     Setting(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.contract.caption_filter import filtered
 from engine.dataset.caption_shuffle import shuffled
 from engine.dataset.report import Problem
-from engine.dataset.text_file import read_text, short_name
+from engine.dataset.text_file import NotTextError, read_text, short_name
 
 if TYPE_CHECKING:
     from engine.contract.backends import LocalBackend
@@ -79,6 +79,8 @@ def _from_text_file(path: Path, song: str, *, keep_lines: bool) -> tuple[tuple[s
     except OSError as error:
         reason = f"caption {short_name(text_path)} cannot be read, {(error.strerror or str(error)).lower()}"
         return (), [_left_out(song, "no_caption", reason)]
+    except NotTextError as error:
+        return (), [_left_out(song, "no_caption", f"caption {short_name(text_path)} is {error}")]
     lines = [line.strip() for line in _NEWLINES.split(text)]
     captions = ("\n".join(lines).strip(),) if keep_lines else tuple(lines)
     captions = tuple(filter(None, captions))

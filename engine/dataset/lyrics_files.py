@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.dataset.lyrics_text import Lyrics, parse_lyrics
 from engine.dataset.report import Problem
-from engine.dataset.text_file import read_text, short_name
+from engine.dataset.text_file import NotTextError, read_text, short_name
 
 if TYPE_CHECKING:
     from engine.contract.backends import AudioBlock
@@ -35,6 +35,9 @@ def read_lyrics(path: Path, song: str, audio: AudioBlock) -> tuple[Lyrics | None
                 "trains as an instrumental"
             )
             return None, [Problem(song, "warning", "no_lyrics", reason)]
+        except NotTextError as error:
+            reason = f"lyrics {short_name(candidate)} are {error}: trains as an instrumental"
+            return None, [Problem(song, "warning", "no_lyrics", reason)]
         lyrics = parse_lyrics(raw)
         if lyrics.text:
             return lyrics, problems
@@ -54,6 +57,11 @@ def lyrics_of_row(written: str | None, song: str) -> tuple[Lyrics | None, list[P
         return None, [Problem(song, "warning", "no_lyrics", "no lyrics: trains as an instrumental")]
     lyrics = parse_lyrics(written)
     return (lyrics if lyrics.text else None), []
+
+
+def names_lyrics(audio: AudioBlock) -> bool:
+    """Whether the user said how lyrics files are called."""
+    return bool(audio.lyrics_filename_format or audio.lyrics_suffix or audio.lyrics_extension)
 
 
 def lyrics_paths(path: Path, audio: AudioBlock) -> list[Path]:

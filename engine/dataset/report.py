@@ -82,7 +82,8 @@ class Problem:
         severity: "error" = left out, "warning" = used with a reservation.
         code: For programs. Left out: unreadable, not_found, no_caption, empty_caption, too_short, too_long. Used all
             the same: no_lyrics, empty_lyrics, encoding, shared_caption, long_clip, cut_off, other_duration. Not about
-            a song: unreadable_folder, link_not_followed, unknown_file, no_column, rows_repeated.
+            a song: unreadable_folder, link_not_followed, unknown_file, no_column,
+            rows_repeated, no_lyrics_match.
         reason: For people, at most 100 characters; of an error it begins with "left out: ".
     """
 

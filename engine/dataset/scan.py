@@ -23,7 +23,7 @@ from engine.dataset.audio_file import AudioInfo, UnreadableAudioError, read_info
 from engine.dataset.captions import caption_file, read_captions
 from engine.dataset.folder import AudioPath, OnFolder, find_audio
 from engine.dataset.hub_songs import find_row_audio
-from engine.dataset.lyrics_files import lyrics_of_row, read_lyrics
+from engine.dataset.lyrics_files import lyrics_of_row, lyrics_paths, names_lyrics, read_lyrics
 from engine.dataset.lyrics_text import Lyrics
 from engine.dataset.nothing_usable import NothingUsableError, nothing_usable
 from engine.dataset.report import Problem, ScanReport, Song, duration_words, merge_reports
@@ -144,7 +144,7 @@ def scan_backends(
     unknown = [*excluded.unknown("exclude_files"), *instrumental.unknown("instrumental_files")]
     for problem in unknown:
         tell(problem)
-    report = merge_reports(scan.report() for scan in scans)
+    report = merge_reports(scan.report(tell) for scan in scans)
     return dataclasses.replace(report, problems=(*report.problems, *unknown))
 
 
@@ -235,13 +235,14 @@ class _FolderScan:
         if song is not None:
             self.songs.append(song)
 
-    def report(self) -> ScanReport:
-        """What was found.
+    def report(self, tell: OnProblem) -> ScanReport:
+        """What was found; `tell` hears what concerns the songs together.
 
         Raises:
             NothingUsableError: Nothing of it can be used.
         """
         songs = _subset(self.songs, self.backend)
+        self._look_at_pattern(songs, tell)
         report = ScanReport(
             songs=tuple(songs),
             problems=tuple(self.problems),
@@ -255,6 +256,20 @@ class _FolderScan:
         if not songs:
             raise nothing_usable(self.folder, report, is_hub=self.backend.rows is not None)
         return report
+
+    def _look_at_pattern(self, songs: Sequence[Song], tell: OnProblem) -> None:
+        """Warn when the user said how lyrics files are called, and not one song has such a file."""
+        audio = self.backend.audio
+        if self.backend.rows is not None or not names_lyrics(audio):
+            return
+        asked = [song for song in songs if song.relative_path not in self.instrumental]
+        if not asked or any(one.is_file() for song in asked for one in lyrics_paths(song.path, audio)):
+            return
+        tried = short_name(lyrics_paths(asked[0].path, audio)[0])
+        reason = f"no song has a lyrics file of the name that is set, such as {tried}"
+        problem = Problem(self.backend.id, "warning", "no_lyrics_match", reason)
+        self.problems.append(problem)
+        tell(problem)
 
 
 def _start(

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import codecs
+import unicodedata
 from pathlib import Path
 
 from engine.dataset.report import Problem
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONGEST_NAME = 40
+# No caption and no lyrics are nearly as long; whatever is, is not read in whole.
+_LARGEST_BYTES = 4_000_000
+_JUDGED_CHARACTERS = 20_000
+# Characters that no text has; one in fifty is damage in a text, more is not a text at all.
+_NO_TEXT = frozenset({"Cc", "Cs", "Co", "Cn"})
+_CONTROLS_OF_TEXT = frozenset("\t\n\v\f\r\x1a") | {chr(code) for code in range(0x80, 0xA0)}
+_SHARE_NO_TEXT = 0.02
+
+
+class NotTextError(ValueError):
+    """A file that is no text; the message is the reason alone, in plain words."""
 
 
 def read_text(path: Path, song: str, kind: str) -> tuple[str, list[Problem]]:
@@ -23,8 +35,20 @@ def read_text(path: Path, song: str, kind: str) -> tuple[str, list[Problem]]:
 
     Raises:
         OSError: Missing or not readable.
+        NotTextError: Sound, a picture or other data.
     """
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_BYTES + 1)
+    if len(content) > _LARGEST_BYTES:
+        raise NotTextError("too large for a text")
+    text, problems = _decoded(content, path, song, kind)
+    if not _is_text(text):
+        raise NotTextError("not a text")
+    return text, problems
+
+
+def _decoded(content: bytes, path: Path, song: str, kind: str) -> tuple[str, list[Problem]]:
+    """The text that bytes are likely to be, with a warning where that had to be guessed."""
     if content.startswith(_UTF16_MARKS):
         return content.decode("utf-16", errors="replace"), []
     if b"\0" in content:  # no text has them, but every line end of UTF-16 does
@@ -37,6 +61,15 @@ def read_text(path: Path, song: str, kind: str) -> tuple[str, list[Problem]]:
     except UnicodeDecodeError:
         reason = f"{kind} {short_name(path)} is not UTF-8: read as latin-1, look at its accents"
         return content.decode("latin-1"), [Problem(song, "warning", "encoding", reason)]
+
+
+def _is_text(text: str) -> bool:
+    """Whether decoded bytes look like something that was written, judged by their beginning."""
+    begun = text[:_JUDGED_CHARACTERS]
+    num_odd = sum(
+        one == "\ufffd" or (unicodedata.category(one) in _NO_TEXT and one not in _CONTROLS_OF_TEXT) for one in begun
+    )
+    return num_odd <= _SHARE_NO_TEXT * len(begun)
 
 
 def short_name(path: Path) -> str:

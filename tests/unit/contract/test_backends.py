@@ -57,6 +57,14 @@ def test_the_seeds_lyrics_pattern(load):
     assert load(songs(**pattern)).training[0].audio.lyrics_filename_format == "{filename}_lyrics.txt"
 
 
+def test_an_unknown_word_in_the_braces_of_a_lyrics_pattern_is_named(load):
+    found = load(songs(lyrics_filename_format="{bogus}.txt"))
+    (notice,) = [one for one in found.notices if one.code == "unknown_token"]
+    assert "{bogus} is kept as it stands" in notice.message and "{filename}" in notice.message
+    assert found.training[0].audio.lyrics_filename_format == "{bogus}.txt"
+    assert not load(songs(lyrics_filename_format="{filename}_{dirname}.txt")).notices
+
+
 def test_defaults(load, tmp_path):
     (backend,) = load(songs()).training
     assert backend == LocalBackend(id="mine", instance_data_dir=str(tmp_path / "songs"))

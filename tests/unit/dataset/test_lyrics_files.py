@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
-from engine.contract.backends import AudioBlock
+from engine.contract.backends import AudioBlock, LocalBackend
+from engine.contract.fields_audio import LYRICS_TOKENS
+from engine.dataset.captions import read_captions
 from engine.dataset.lyrics_files import lyrics_paths, read_lyrics
+from engine.dataset.text_file import NotTextError, read_text
 
 SONG = "/music/Night Ferry/01.track {name}.flac"
 
@@ -30,6 +34,12 @@ SONG = "/music/Night Ferry/01.track {name}.flac"
 )
 def test_each_token_of_the_pattern(pattern, wanted):
     assert lyrics_paths(Path(SONG), AudioBlock(lyrics_filename_format=pattern)) == [Path(wanted)]
+
+
+@pytest.mark.parametrize("token", LYRICS_TOKENS)
+def test_every_token_that_is_named_to_the_user_is_filled_in(token):
+    (path,) = lyrics_paths(Path("/m/a/song.mp3"), AudioBlock(lyrics_filename_format=f"x{{{token}}}"))
+    assert "{" not in str(path)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +99,40 @@ def test_encodings_empty_and_missing(tmp_path, content, text, codes):
     assert all(problem.severity == "warning" and problem.file == "a/song.mp3" for problem in problems)
     if codes[-1:] in (["empty_lyrics"], ["no_lyrics"]):
         assert problems[-1].reason.endswith("trains as an instrumental")
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".m4a", ".ogg"])
+def test_sound_is_not_taken_for_lyrics_or_a_caption(tmp_path, sounds, suffix):
+    (tmp_path / "song.lyrics").write_bytes(sounds(suffix))
+    lyrics, problems = read_lyrics(tmp_path / "song.mp3", "song.mp3", AudioBlock())
+    assert lyrics is None
+    assert [(one.code, one.reason) for one in problems] == [
+        ("no_lyrics", "lyrics song.lyrics are not a text: trains as an instrumental")
+    ]
+    (tmp_path / "song.txt").write_bytes(sounds(suffix))
+    captions, problems = read_captions(tmp_path / "song.mp3", "song.mp3", LocalBackend("songs", "/music"))
+    assert captions == ()
+    assert [(one.code, one.reason) for one in problems] == [("no_caption", "left out: caption song.txt is not a text")]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bytes(range(256)), "not a text"),
+        (b"\x00\x01\x02\x03", "not a text"),
+        (b"\x89PNG\r\n\x1a\n" + random.Random(0).randbytes(400), "not a text"),
+        (b"la " * 2_000_000, "too large for a text"),
+        ("la 🎵 la\u200d\x1a".encode(), None),
+        ("\x93quoted\x94 and la\r\n".encode("latin-1"), None),
+    ],
+)
+def test_what_is_a_text(tmp_path, content, reason):
+    (tmp_path / "song.lyrics").write_bytes(content)
+    if reason is None:
+        assert read_text(tmp_path / "song.lyrics", "song.mp3", "lyrics")[0]
+    else:
+        with pytest.raises(NotTextError, match=reason):
+            read_text(tmp_path / "song.lyrics", "song.mp3", "lyrics")
 
 
 def test_lyrics_that_cannot_be_read(tmp_path):

@@ -275,3 +275,31 @@ def test_a_song_in_a_folder_with_odd_names(album):
 )
 def test_duration_words(seconds, words):
     assert duration_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("audio", "told"),
+    [
+        ({"lyrics_filename_format": "{stem}_words.txt"}, "such as b_words.txt"),
+        ({"lyrics_extension": "lrc"}, "such as b.lrc"),
+        ({"lyrics_extension": "lyrics"}, None),
+        ({}, None),
+    ],
+)
+def test_a_name_of_lyrics_that_no_file_has_is_said_once(album, audio, told):
+    folder = album("a.wav", lyrics=None)
+    album("b.wav", lyrics="la")
+    heard = []
+    report = scan_backend(
+        backend(audio=AudioBlock(**audio)), folder, instrumental_files=["a.wav"], on_problem=heard.append
+    )
+    found = [problem for problem in report.problems if problem.code == "no_lyrics_match"]
+    assert found == [problem for problem in heard if problem.code == "no_lyrics_match"]
+    assert [problem.file for problem in found] == (["songs"] if told else [])
+    assert not told or told in found[0].reason
+
+
+def test_lyrics_are_not_missed_where_every_song_is_an_instrumental(album):
+    folder = album("a.wav", lyrics=None)
+    audio = AudioBlock(lyrics_extension="lrc")
+    assert scan_backend(backend(audio=audio), folder, instrumental_files=["a.wav"]).problems == ()
