@@ -129,7 +129,7 @@ def test_a_measured_step_replaces_the_estimate():
 def test_a_plan_is_made_on_each_key():
     many = DataFacts(clip_s=tuple(100.0 + i / 10 for i in range(1000)), bucket_s=(100.0,), num_captions=1000)
     plan(data=many)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(5):
         plan(data=many)
-    assert (time.perf_counter() - begun) / 5 < 0.02
+    assert (time.process_time() - begun) / 5 < 0.02

@@ -321,6 +321,6 @@ def test_a_search_takes_no_time():
     import time
 
     machine = MACHINES["6 GB"]
-    begun = time.perf_counter()
+    begun = time.process_time()
     recommend(machine, machine.devices()[0], sizes=SIZES, settings=COMPILED)
-    assert time.perf_counter() - begun < 0.2
+    assert time.process_time() - begun < 0.1
