@@ -112,7 +112,8 @@ class Bench:
         if self.is_tiny:
             from engine.model.tiny import write_tiny_checkpoint
 
-            write_tiny_checkpoint(self.checkpoint)
+            if not self.checkpoint.is_dir():
+                write_tiny_checkpoint(self.checkpoint)
             return
         from bench.checkpoint import write_released_sizes
 
@@ -147,6 +148,9 @@ class Bench:
         write_json(self.out / "compared.json", compared)
         for line in compared:
             print(line, flush=True)
+        errors = [row["name"] for row in table["cells"] if "error" in row]
+        if errors:
+            raise SystemExit(f"these cells failed: {', '.join(errors)}")
 
     def _run_ladder(self, only: Sequence[str] | None) -> None:
         from bench.vram_ladder import FAULTS, Ladder
@@ -165,8 +169,8 @@ class Bench:
             result = table.add(ladder.disturbed(phase, share, baseline))
             steps = [f"{event.get('rung')}" for event in result.get("steps_down", ())]
             self.say(
-                f"ladder: {phase} given {share:.0%}: exit {result.get('exit_code')}, steps down {steps}, losses differ by "
-                f"{result.get('largest_difference')}, {result.get('seconds')} s {result.get('skipped', '')}"
+                f"ladder: {phase} given {share:.0%}: exit {result.get('exit_code')}, steps down {steps}, losses differ "
+                f"by {result.get('largest_difference')}, {result.get('seconds')} s {result.get('skipped', '')}"
             )
 
     def _apart(self, name: str, function: Callable[[], None]) -> None:

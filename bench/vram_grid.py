@@ -13,6 +13,7 @@ import itertools
 import json
 import statistics
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from engine.train.step import StepResult, train_step
 from engine.train.step_clock import StepClock
 
 NUM_STEPS, NUM_TIMED_STEPS, NUM_WARM = 2, 10, 2
-TINY_SHRINK = 40
+TINY_SHRINK = 60
 """With the tiny model a clip is so many times shorter: the same program, in seconds on a processor."""
 
 
@@ -60,7 +61,8 @@ class Grid:
         self.table: dict[str, Any] = {**machine(), "command": "python -m bench.vram grid", "builds": [], "cells": []}
         if out.is_file():
             before = json.loads(out.read_text(encoding="utf-8"))
-            self.table |= {"builds": before["builds"], "cells": before["cells"]}
+            kept = [row for row in before["cells"] if "error" not in row]
+            self.table |= {"builds": before["builds"], "cells": kept}
         self._clock = StepClock(self.device)
 
     def run(self, cells: Sequence[Wanted]) -> dict[str, Any]:
@@ -102,23 +104,28 @@ class Grid:
     def _measure(self, wanted: Wanted, built: Built) -> dict[str, Any]:
         cell, config = wanted.cell, self._config(wanted)
         row: dict[str, Any] = {"name": cell.name, **asdict(cell), "timed": wanted.timed, "oom": False}
-        moved = set_memory_means(built.model, config, self.device)
-        batch = self._batch(wanted)
-        num_steps = NUM_TIMED_STEPS if wanted.timed else NUM_STEPS
-        release_memory(self.device)
-        self._reset()
         try:
-            results = [self._step(built, batch, config, has_ssl=cell.ssl) for _ in range(num_steps)]
-            times = [result.step_s for result in results]
-            row["step_s"] = round(statistics.median(times[NUM_WARM:]) if wanted.timed else times[-1], 4)
-            row["loss"] = round(results[-1].loss, 4)
+            row["swapped_bytes"] = set_memory_means(built.model, config, self.device)
+            release_memory(self.device)
+            self._reset()
+            times, row["loss"] = self._steps(built, wanted, config)
+            row["step_s"] = round(statistics.median(times[NUM_WARM:] or times[-1:]), 4)
+            row |= self._peaks()
         except torch.OutOfMemoryError as error:
-            row |= {"oom": True, "why": str(error).splitlines()[0][:200]}
-        row |= self._peaks()
-        row["swapped_bytes"] = moved
+            row |= {"oom": True, "why": str(error).splitlines()[0][:200]} | self._peaks()
+        except Exception as error:  # one means that fails must not cost the other cells their time on the card
+            traceback.print_exc()
+            row |= {"error": f"{type(error).__name__}: {error}"[:400], "peak_bytes": None}
         for optimizer in built.state.optimizers:
             optimizer.zero_grad(set_to_none=True)
         return row
+
+    def _steps(self, built: Built, wanted: Wanted, config: Config) -> tuple[list[float], float]:
+        """Seconds of each step, and the last one's loss. What a step held is let go of before this returns."""
+        batch = self._batch(wanted)
+        num_steps = NUM_TIMED_STEPS if wanted.timed and not self.is_tiny else NUM_STEPS
+        results = [self._step(built, batch, config, has_ssl=wanted.cell.ssl) for _ in range(num_steps)]
+        return [result.step_s for result in results], round(results[-1].loss, 4)
 
     def _step(self, built: Built, batch: Batch, config: Config, *, has_ssl: bool) -> StepResult:
         return train_step(
@@ -192,15 +199,15 @@ def random_features(widths: Mapping[str, int], batch: Batch) -> dict[str, tuple[
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    if row["oom"]:
-        return f"{row['name']}: out of memory"
+    if row["oom"] or "error" in row:
+        return f"{row['name']}: {row.get('error', 'out of memory')}"
     peak = "–" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**30:.2f} GiB"
     return f"{row['name']}: {peak}, {row['step_s']} s"
 
 
 def comparisons(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Of the timed cells: × the step of bf16, and by how much of the swapped weights the peak fell."""
-    timed = [row for row in rows if row.get("timed") and not row["oom"]]
+    timed = [row for row in rows if row.get("timed") and "step_s" in row]
     found = []
     for row in timed:
         line: dict[str, Any] = {"name": row["name"], "step_s": row["step_s"], "peak_bytes": row["peak_bytes"]}

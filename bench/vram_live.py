@@ -17,20 +17,21 @@ def set_memory_means(model: AceStepTransformer, config: Config, device: torch.de
     """
     num_blocks = int(config.musubi_blocks_to_swap)
     every = (config.gradient_checkpointing_interval or 1) if config.gradient_checkpointing else None
-    policy = config.get("gradient_checkpointing_policy", "full")
-    if policy != "full":
-        set_recompute(model, every=every, policy=policy)
-    else:
-        set_recompute(model, every=every)
-    if num_blocks or is_swapping(model):
-        from engine.memory.block_swap import swap_blocks
-
-        swap_blocks(model, num_blocks, device)
+    set_recompute(model, every=every, **_policy(config))
+    _swap(model, num_blocks, device)
     return swapped_bytes(model, num_blocks)
 
 
-def is_swapping(model):
-    return False
+def _policy(config: Config) -> dict[str, str]:
+    policy = config.get("gradient_checkpointing_policy", "full")
+    return {} if policy == "full" else {"policy": policy}
+
+
+def _swap(model: AceStepTransformer, num_blocks: int, device: torch.device) -> None:
+    if num_blocks:
+        from engine.memory.block_swap import swap_blocks
+
+        swap_blocks(model, num_blocks, device)
 
 
 def swapped_bytes(model: AceStepTransformer, num_blocks: int) -> int:

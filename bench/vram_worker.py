@@ -42,7 +42,7 @@ class Work:
     phase_rooms: Mapping[str, float] = field(default_factory=dict)
 
 
-def run_apart(work: Work, *, patience_s: float = 300.0) -> dict[str, Any]:
+def run_apart(work: Work, *, patience_s: float = 150.0) -> dict[str, Any]:
     """Run the worker in a child of this process, which must not have touched the card, and read what it left behind.
 
     A child by fork has everything imported already; imports take longer than most phases.
@@ -65,7 +65,7 @@ def run_apart(work: Work, *, patience_s: float = 300.0) -> dict[str, Any]:
     result |= json.loads(peaks.read_text(encoding="utf-8")) if peaks.is_file() else {"phases": {}, "whole": {}}
     events = events_of(work.run_dir)
     result["events"] = [event for event in events if event["kind"] in TOLD]
-    result["losses"] = {event["step"]: event["loss"] for event in events if event["kind"] == "step"}
+    result["losses"] = {str(event["step"]): event["loss"] for event in events if event["kind"] == "step"}
     result["step_s"] = [event["step_s"] for event in events if event["kind"] == "step"]
     return result
 
