@@ -189,7 +189,9 @@ def _runs(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int
 
     options, rest = take_options(arguments, ("json",))
     if rest:
-        raise _unknown_option(rest[0])
+        from acestep_tui.headless.command_help import unknown_option
+
+        raise unknown_option("runs", rest[0])
     return runs(options)
 
 
@@ -249,9 +251,16 @@ def _one_run(arguments: Sequence[str]) -> str | None:
 
 
 def _help(arguments: Sequence[str], worker_command: Sequence[str] | None) -> int:
+    from acestep_tui.headless.command_help import PAGES, page_lines
     from acestep_tui.headless.help import short_help, training_help
 
-    lines = training_help() if "train" in arguments else short_help(COMMANDS)
+    asked = next((entry for entry in COMMANDS if entry.word in arguments and entry.word != "help"), None)
+    if asked is not None and asked.word == "migrate":
+        return _migrate(["--help"], None)
+    if asked is None or "--run" in arguments:
+        lines = short_help(COMMANDS)
+    else:
+        lines = training_help() if asked.word == "train" else page_lines(asked, PAGES.get(asked.word))
     for line in lines:
         streams.put(line)
     return ExitCode.DONE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from acestep_tui import format as fmt
 from acestep_tui.headless.cache_care import prune, status, verify
+from acestep_tui.headless.command_help import refuse_unknown_switch
 from acestep_tui.headless.follow import Follower
 from acestep_tui.headless.interrupts import Interrupts
 from acestep_tui.headless.options import Options, take_options
@@ -49,6 +50,7 @@ def cache(arguments: Sequence[str], *, command: Sequence[str] = BUILD_COMMAND) -
         what = f"not {rest[0]}" if rest else "one of"
         raise ConfigError(f"cache: {what}: {', '.join(ACTIONS)}", hint=f"For example: acestep-tui {SYNOPSIS}")
     action, rest = rest[0], rest[1:]
+    refuse_unknown_switch("cache", rest)
     if action == "build":
         source, overrides = _source(rest)
         return build(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_tui.headless import streams
+from acestep_tui.headless.command_help import refuse_unknown_switch
 from acestep_tui.headless.help import filled
 from acestep_tui.headless.options import Options, take_options
 from acestep_tui.headless.setting_facts import Fact, facts_of, find_setting, nearest_settings, with_unit
@@ -31,6 +32,7 @@ def config(arguments: Sequence[str]) -> int:
     if not words:
         raise ConfigError("config needs to know what to do: show or explain", hint=_USAGE)
     rest.remove(words[0])
+    refuse_unknown_switch("config", rest)
     return _show(rest, options) if words[0] == "show" else _explain(rest, options)
 
 

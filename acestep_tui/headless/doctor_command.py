@@ -9,6 +9,7 @@ from acestep_tui.doctor import Check, machine_checks, network_check, report_line
 from acestep_tui.doctor_training import training_checks, training_json
 from acestep_tui.headless import streams
 from acestep_tui.headless.cache_care import put_json
+from acestep_tui.headless.command_help import unknown_option
 from acestep_tui.headless.options import take_options
 from acestep_tui.look import model_check
 from acestep_tui.paths import absolute
@@ -30,6 +31,8 @@ def doctor(arguments: Sequence[str]) -> int:
     """
     options, rest = take_options(arguments, ("json",))
     if rest:
+        if rest[0].startswith("-"):
+            raise unknown_option("doctor", rest[0])
         raise ConfigError(f"doctor: {rest[0]} is not known", hint=f"acestep-tui {SYNOPSIS}")
     folder = absolute(load_settings()["runs_folder"])
     machine = look_at_machine(folder)

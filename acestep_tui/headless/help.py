@@ -1,4 +1,4 @@
-"""The two help pages: what can be typed, and every setting of a training."""
+"""The two large help pages: what can be typed, and every setting of a training."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from engine.contract.fields import Setting
 
 _MAX_WIDTH = 100
+# What `train --help` lists by name alone, by the status of the setting.
+_WITHOUT_EFFECT = {
+    "ignored": "Accepted for files made for SimpleTuner, without effect here",
+    "later": "Not available yet in this version: accepted at their default alone",
+    "refused": "Not supported: accepted at their default alone",
+}
 
 
 class Described(Protocol):
@@ -40,12 +46,12 @@ def short_help(commands: Sequence[Described]) -> Iterable[str]:
     yield "The same command again goes on where the run stopped. Ctrl-C finishes the step, saves and ends."
     yield ""
     yield "Commands"
-    yield from _listed((command.synopsis, command.help) for command in commands)
+    yield from listed((command.synopsis, command.help) for command in commands)
     yield ""
     yield "Options of --run and train"
-    yield from _listed((f"--{name}", HELP[name]) for name in RUN_OPTIONS)
+    yield from listed((f"--{name}", HELP[name]) for name in RUN_OPTIONS)
     yield ""
-    yield "Every setting with its default: acestep-tui train --help"
+    yield "More about a command: acestep-tui COMMAND --help. Every setting with its default: acestep-tui train --help"
 
 
 def training_help() -> Iterable[str]:
@@ -60,19 +66,19 @@ def training_help() -> Iterable[str]:
         yield ""
         yield section
         for setting in SETTINGS:
-            if setting.section == section and setting.status in ("works", "later"):
+            if setting.section == section and setting.status == "works":
                 yield from _setting_lines(setting)
-    yield ""
-    yield "Accepted for files made for SimpleTuner, without effect here"
-    yield from filled(", ".join(setting.key for setting in SETTINGS if setting.status not in ("works", "later")), 2)
+    for status, title in _WITHOUT_EFFECT.items():
+        yield ""
+        yield title
+        yield from filled(", ".join(setting.key for setting in SETTINGS if setting.status == status), 2)
 
 
 def _setting_lines(setting: Setting) -> Iterable[str]:
     unit = f" {setting.unit}" if setting.unit else ""
     default = "not set" if setting.default in (None, "") else _written(setting.default) + unit
     yield f"  --{setting.key}   {default}"
-    note = f" {setting.status_note}" if setting.status == "later" and setting.status_note else ""
-    yield from filled(f"{setting.help}{note} Accepted: {setting.accepted()}.", 6)
+    yield from filled(f"{setting.help} Accepted: {setting.accepted()}.", 6)
 
 
 def _written(value: object) -> str:
@@ -89,7 +95,8 @@ def filled(text: str, indent: int) -> list[str]:
     return textwrap.wrap(text, max(width, 40), initial_indent=" " * indent, subsequent_indent=" " * indent)
 
 
-def _listed(pairs: Iterable[tuple[str, str]]) -> Iterable[str]:
+def listed(pairs: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """Pairs in two columns."""
     listed = list(pairs)
     column = max(len(left) for left, _ in listed)
     for left, right in listed:

@@ -12,6 +12,7 @@ from acestep_tui import consent
 from acestep_tui import format as fmt
 from acestep_tui.headless import streams
 from acestep_tui.headless.cache_care import put_json
+from acestep_tui.headless.command_help import unknown_option
 from acestep_tui.headless.interrupts import Interrupts
 from acestep_tui.headless.options import Options, take_options
 from acestep_tui.paths import shown
@@ -24,7 +25,7 @@ from engine.hardware.feature_models import status_of
 from engine.hardware.models import ModelStatus, PartStatus
 
 ACTIONS = ("status", "fetch", "verify")
-OPTIONS = ("json", "quiet", "plain", "yes")
+OPTIONS = ("json", "quiet", "plain")
 SYNOPSIS = "model status|fetch|verify [DIR|NAME]"
 CONSENT = "--accept-non-commercial"
 
@@ -52,7 +53,7 @@ def model(arguments: Sequence[str], *, fetch_command: Sequence[str] = FETCH_COMM
         raise ConfigError(f"model: {what}: {', '.join(ACTIONS)}", hint=f"For example: acestep-tui {SYNOPSIS}")
     action, names = names[0], names[1:]
     if unknown := next((item for item in names if item.startswith("-")), None):
-        raise ConfigError(f"Unknown option: {unknown}", hint=f"acestep-tui {SYNOPSIS}")
+        raise unknown_option("model", unknown)
     if action == "status":
         return status(names, options)
     if action == "fetch":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from acestep_tui import format as fmt
 from acestep_tui.headless import streams
 from acestep_tui.headless.cache_care import put_json
+from acestep_tui.headless.command_help import refuse_unknown_switch
 from acestep_tui.headless.options import Options, take_options
 from engine.contract.errors import ConfigError, ExitCode
 
@@ -44,6 +45,7 @@ def scan(arguments: Sequence[str]) -> int:
     """
     options, rest = take_options(arguments, OPTIONS)
     asked, rest = _asked(rest)
+    refuse_unknown_switch("scan", rest)
     from acestep_tui.cli import training_source
     from acestep_tui.headless.scan_source import read_scan_source
 

@@ -85,7 +85,9 @@ class Setting:
         return self.step or _SECTION_STEPS.get(self.section, "review")
 
     def accepted(self) -> str:
-        """The accepted values in words, for error messages and the reference page."""
+        """The accepted values in words, for errors and the reference page; of what does not work, the default."""
+        if self.status in ("later", "refused"):
+            return "null (leave it out)" if self.default is None else _written(self.default)
         text = _ACCEPTED[self.type]
         if self.type == "choice":
             text = ", ".join(self.working_choices)
@@ -123,6 +125,10 @@ _ACCEPTED: dict[str, str] = {
     "path_or_list": "a path or a list",
     "object": "an object",
 }
+
+
+def _written(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _range(setting: Setting) -> str:

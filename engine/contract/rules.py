@@ -141,17 +141,9 @@ def apply_status(setting: Setting, draft: Draft) -> None:
         draft.notice("ignored_setting", setting.key, f"{item.name} has no effect{note}")
     elif setting.status == "later" or value in setting.later_values:
         reason = f"not available yet in this version{note}"
-        draft.error(setting.key, reason, _accepted_now(setting))
+        draft.error(setting.key, reason, setting.accepted())
     elif setting.status == "refused":
-        draft.error(setting.key, f"not supported{note}", _accepted_now(setting))
-
-
-def _accepted_now(setting: Setting) -> str:
-    if setting.type == "choice" and setting.later_values:
-        return setting.accepted()
-    if setting.default is None:
-        return "null (leave it out)"
-    return "true" if setting.default is True else "false" if setting.default is False else str(setting.default)
+        draft.error(setting.key, f"not supported{note}", setting.accepted())
 
 
 def _without_effect(draft: Draft, table: KeyTable) -> None:

@@ -65,6 +65,11 @@ class KeyTable:
         """Declarations by canonical key and by every alias."""
         return {name: setting for setting in self.settings for name in (setting.key, *setting.aliases)}
 
+    def knows(self, key: str) -> bool:
+        """Whether a canonical key means anything here, be it only that it has no effect."""
+        named = key in self.by_name or key in self.negated or key in self.removed
+        return named or any(group.holds(key) for group in self.foreign)
+
 
 @dataclass
 class Findings:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from acestep_tui import __version__, cli
+from acestep_tui.headless import cache_command, model_command, scan_command
 from acestep_tui.headless import run as run_module
-from acestep_tui.headless.options import RUN_OPTIONS, take_options
-from engine.contract.fields import SETTINGS
+from acestep_tui.headless.command_help import PAGES
+from acestep_tui.headless.options import ATTACH_OPTIONS, RUN_OPTIONS, take_options
+from engine.contract.fields import SETTINGS, SETTINGS_BY_KEY
 
 
 @pytest.fixture(autouse=True)
@@ -113,15 +115,76 @@ def test_help_for_nothing_typed_names_every_command_and_option(capsys: pytest.Ca
     text = capsys.readouterr().out
     assert all(f"\n  {command.word}" in text for command in cli.COMMANDS)
     assert all(f"--{name}" in text for name in RUN_OPTIONS)
-    assert cli.run_command_line(["runs", "--help"]) == 0
+    assert cli.run_command_line(["help"]) == 0
     assert capsys.readouterr().out == text
     assert max(map(len, text.splitlines())) <= 110
 
 
-def test_train_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+OPTIONS_OF = {
+    "config": ("json",),
+    "cache": cache_command.OPTIONS,
+    "model": (*model_command.OPTIONS, "accept-non-commercial"),
+    "scan": (*scan_command.OPTIONS, "quick", "thorough", "show"),
+    "attach": ATTACH_OPTIONS,
+    "runs": ("json",),
+    "doctor": ("json",),
+}
+
+
+@pytest.mark.parametrize("word", [entry.word for entry in cli.COMMANDS if entry.word not in ("train", "help")])
+def test_each_command_has_a_help_page_of_its_own(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_command_line([word, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"acestep-tui {word}") and "Commands\n" not in text
+    assert all(f"--{name}" in text for name in OPTIONS_OF.get(word, ()))
+    assert cli.run_command_line(["help", word]) == 0
+    assert capsys.readouterr().out == text
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_help_pages_name_no_option_that_a_command_does_not_have() -> None:
+    for word, page in PAGES.items():
+        assert sorted(page.option_names) == sorted(f"--{name}" for name in OPTIONS_OF[word]), word
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (["cache", "prune", "--yse"], "Did you mean --yes?"),
+        (["cache", "status", "--bogus"], "It has --yes, --quiet, --plain, --json."),
+        (["cache", "build", "env=x", "--plian"], "Did you mean --plain?"),
+        (["scan", "songs", "--quik"], "Did you mean --quick?"),
+        (["config", "show", "--jso"], "Did you mean --json?"),
+        (["config", "explain", "lora_rank", "-j"], "It has --json."),
+        (["model", "verify", "--jsno"], "Did you mean --json?"),
+        (["runs", "--jsno"], "Did you mean --json?"),
+        (["doctor", "--jsno"], "Did you mean --json?"),
+    ],
+)
+def test_an_option_that_a_command_does_not_have_is_refused_with_the_nearest(
+    typed: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run_command_line(typed) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and f"{typed[0]}: unknown option: {typed[-1]}" in err and hint in err
+
+
+def test_settings_are_no_unknown_options(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "songs").mkdir()
+    (place / "demo.json").write_text(json.dumps({"instance_data_dir": "songs"}))
+    typed = ["config", "show", "demo.json", "--seed", "-1", "--vae-cache-disable", "--output_dir", "x"]
+    assert cli.run_command_line(typed) == 0
+    assert "vae_cache_disable" in capsys.readouterr().out
+
+
+def test_train_help_says_what_is_accepted_and_what_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_command_line(["train", "--help"]) == 0
     text = capsys.readouterr().out
-    assert all(setting.key in text for setting in SETTINGS)
+    for setting in SETTINGS:
+        assert setting.key in text
+        assert (f"\n  --{setting.key}   " in text) == (setting.status == "works"), setting.key
+    assert SETTINGS_BY_KEY["ramtorch"].accepted() == "false"
+    assert SETTINGS_BY_KEY["flow_custom_timesteps"].accepted() == "null (leave it out)"
     assert all(f"\n{setting.section}\n" in text for setting in SETTINGS if setting.status == "works")
 
 
