@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from engine.contract.errors import ModelError
 from engine.contract.model_files import read_config, weight_files
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
+from engine.model.codec_stage import run_stage
 from engine.model.mel import LogMel, denormalise, normalise
 from engine.model.overlap import overlapped_mel, overlapped_wave
 from engine.model.resample import resample
@@ -210,7 +211,7 @@ class MusicCodec(nn.Module):
         return wave[:, 0]
 
     def _encode_mel(self, mel: torch.Tensor) -> torch.Tensor:
-        """`Encoder.forward` of diffusers with its local part in windows; its attention still sees the whole clip."""
+        """`Encoder.forward` of diffusers in windows; its attention still sees the whole clip."""
         encoder, config = self.dcae.encoder, self.dcae.config
         num_local = _num_local_stages(config.encoder_block_types, config.encoder_layers_per_block)
         if mel.shape[-1] <= WINDOW_FRAMES or not num_local:
@@ -222,15 +223,15 @@ class MusicCodec(nn.Module):
             context=_context_frames(config.encoder_layers_per_block[:num_local], multiple=self.mel_factor),
             down=2**num_local,
         )
-        for block in encoder.down_blocks[num_local:]:
-            hidden = block(hidden)
+        for stage in encoder.down_blocks[num_local:]:
+            hidden = run_stage(stage, hidden, window=WINDOW_FRAMES // self.mel_factor)
         raw = encoder.conv_out(hidden)
         if encoder.out_shortcut:
             raw = raw + hidden.unflatten(1, (-1, encoder.out_shortcut_average_group_size)).mean(dim=2)
         return raw
 
     def _decode_raw(self, raw: torch.Tensor) -> torch.Tensor:
-        """`Decoder.forward` of diffusers with its local part in windows; its attention still sees the whole clip."""
+        """`Decoder.forward` of diffusers in windows; its attention still sees the whole clip."""
         decoder, config = self.dcae.decoder, self.dcae.config
         num_local = _num_local_stages(config.decoder_block_types, config.decoder_layers_per_block)
         if raw.shape[-1] * self.mel_factor <= WINDOW_FRAMES or not num_local:
@@ -238,8 +239,8 @@ class MusicCodec(nn.Module):
         hidden = decoder.conv_in(raw)
         if decoder.in_shortcut:
             hidden = hidden + raw.repeat_interleave(decoder.in_shortcut_repeats, dim=1)
-        for block in reversed(decoder.up_blocks[num_local:]):
-            hidden = block(hidden)
+        for stage in reversed(decoder.up_blocks[num_local:]):
+            hidden = run_stage(stage, hidden, window=WINDOW_FRAMES // self.mel_factor)
 
         def to_mel(part: torch.Tensor) -> torch.Tensor:
             for block in reversed(decoder.up_blocks[:num_local]):

@@ -6,6 +6,7 @@ be a second class here. Nothing is generalised beyond this protocol.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from engine.cache.key import codec_fingerprint, text_fingerprint
 from engine.contract.config import Config
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.adapters import LoraSpec, lora_spec
-from engine.model.autoencoder import MusicCodec
+from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
 from engine.model.card import real_config
 from engine.model.load import (
     Checkpoint,
@@ -60,8 +61,10 @@ class ModelFamily(Protocol):
     def text_encoder_id(self, *, dtype: str, max_length: int) -> str:
         """Identifies what text states are made with, likewise."""
 
-    def load_codec(self, *, dtype: torch.dtype, device: torch.device) -> MusicCodec:
-        """The audio codec: what is cached of a song's sound, and back to sound."""
+    def load_codec(
+        self, *, dtype: torch.dtype, device: torch.device, parts: Collection[Part] = BOTH_PARTS
+    ) -> MusicCodec:
+        """The audio codec: what is cached of a song's sound (``encoder``), and back to sound (``decoder``)."""
 
     def load_text_encoder(
         self, *, dtype: torch.dtype, device: torch.device, max_length: int, quantisation: Quantisation | None = None
@@ -145,9 +148,11 @@ class AceStepV1:
         """Of several variants in one folder only one was used."""
         return dtype if self.checkpoint.variant is None else f"{dtype}, variant {self.checkpoint.variant}"
 
-    def load_codec(self, *, dtype: torch.dtype, device: torch.device) -> MusicCodec:
+    def load_codec(
+        self, *, dtype: torch.dtype, device: torch.device, parts: Collection[Part] = BOTH_PARTS
+    ) -> MusicCodec:
         """The DCAE and its vocoder (section 6)."""
-        return load_codec(self.checkpoint, dtype=dtype, device=device)
+        return load_codec(self.checkpoint, dtype=dtype, device=device, parts=parts)
 
     def load_text_encoder(
         self, *, dtype: torch.dtype, device: torch.device, max_length: int, quantisation: Quantisation | None = None

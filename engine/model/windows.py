@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -36,9 +36,14 @@ def in_windows(
     if length <= window + context:
         return function(sequence)
     parts = []
-    for start in range(0, length, window):
-        end = min(start + window, length)
-        left, right = max(0, start - context), min(length, end + context)
+    for start, end, left, right in spans(length, window=window, context=context):
         result = function(sequence[..., left:right])
         parts.append(result[..., (start - left) * up // down : (end - left) * up // down])
     return torch.cat(parts, dim=-1)
+
+
+def spans(length: int, *, window: int, context: int) -> Iterator[tuple[int, int, int, int]]:
+    """Windows that cover ``length`` positions: where each begins and ends, and where what it looks at does."""
+    for start in range(0, length, window):
+        end = min(start + window, length)
+        yield start, end, max(0, start - context), min(length, end + context)

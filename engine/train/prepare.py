@@ -232,7 +232,10 @@ def encoder_loaders(
             quantisation=text_quantisation_of(config),
         )
 
-    return lambda: family.load_codec(dtype=DTYPES[config.vae_dtype], device=device), load_text_encoder
+    def load_codec() -> MusicCodec:
+        return family.load_codec(dtype=DTYPES[config.vae_dtype], device=device, parts=("encoder",))
+
+    return load_codec, load_text_encoder
 
 
 def all_captions(songs: Songs, extra_captions: Sequence[str]) -> list[str]:

@@ -130,7 +130,9 @@ def build_clips(
     if prompts and wants_erg and not settings.uses_erg:
         message = "test clips are made without entropy-rectified guidance: the model has fewer layers than it needs"
         emitter.emit(RunWarning(code="no_erg", message=message))
-    codec = family.load_codec(dtype=torch.float32, device=torch.device("cpu")) if prompts else None
+    codec = None
+    if prompts:
+        codec = family.load_codec(dtype=torch.float32, device=torch.device("cpu"), parts=("decoder",))
     if codec is not None:
         for notice in family.codec_notices(codec):
             emitter.emit(RunWarning(code="codec", message=notice))

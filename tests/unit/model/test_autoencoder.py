@@ -92,6 +92,33 @@ def test_windows_bound_what_the_convolutions_see(codec: MusicCodec, monkeypatch:
     assert len(widths) == 16
 
 
+def test_the_attention_of_long_clips_sees_the_whole_clip_in_windows(
+    codec: MusicCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
+    widths = []
+
+    def note(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _output: torch.Tensor) -> None:
+        widths.append(inputs[0].shape[-1])
+
+    hooks = [
+        module.register_forward_hook(note)
+        for module in codec.dcae.modules()
+        if type(module).__name__ in ("GLUMBConv", "SanaMultiscaleAttentionProjection")
+    ]
+    latents, _ = codec.encode(noise(1, 2, 60 * FRAME_SAMPLES), sample_rate=44_100)
+    codec.decode(latents)
+    for hook in hooks:
+        hook.remove()
+    assert widths and max(widths) <= 64 // 8 + 2 * 2
+    # And still one attention: a change at the very end reaches the very beginning.
+    audio = noise(1, 2, 60 * FRAME_SAMPLES)
+    changed = audio.clone()
+    changed[..., -FRAME_SAMPLES:] *= -3
+    before, after = (codec.encode(one, sample_rate=44_100)[0] for one in (audio, changed))
+    assert not torch.equal(before[..., 0], after[..., 0])
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_near(codec: MusicCodec, tiny: Checkpoint, dtype: torch.dtype) -> None:
     half = load((tiny.dcae, tiny.vocoder), dtype=dtype)
