@@ -6,6 +6,8 @@ them, so that 1,240 steps do not have to be folded (and logged) one by one.
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from pathlib import Path
 from random import Random
@@ -295,7 +297,13 @@ def _steps(course: Course, steps: range | list[int], t: float) -> None:
 
 
 def _draw(state: RunState, last: int) -> None:
-    """Curves for the charts, between 0.36 and 0.66, that end in the values of the last step."""
+    """Curves for the charts, that end in the values of the last step."""
+    state.loss, state.lr, state.grad_norm = copy.deepcopy(_curves(last))
+
+
+@functools.cache
+def _curves(last: int) -> tuple[Series, Series, Series]:
+    """Loss (between 0.36 and 0.66), learning rate and gradient norm: drawn once, copied for each state."""
     noise = Random(7)
     loss, rate, norm = Series(), Series(), Series()
     for step in range(1, last + 1):
@@ -309,7 +317,7 @@ def _draw(state: RunState, last: int) -> None:
         rate.append(step, 4.1e-5 if step == 1240 else 1e-4 * share)
         size = min(abs(noise.gauss(0.24, 0.04)) + 0.3 * math.exp(-step / 120), 0.49)
         norm.append(step, {2: 0.80, 760: 0.24, 1240: 0.24}.get(step, 0.52 if step % 17 == 0 else size))
-    state.loss, state.lr, state.grad_norm = loss, rate, norm
+    return loss, rate, norm
 
 
 def _hide_old_lines(state: RunState) -> None:

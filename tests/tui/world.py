@@ -198,14 +198,21 @@ def _events(run: RunDir) -> list[dict[str, Any]]:
 
 def _write_clip(path: Path, saved: dict[str, Any]) -> None:
     """In the place of a recorded clip: chords as loud as its recorded envelope."""
-    num = round(saved["seconds"] * _CLIP_RATE)
-    t = np.arange(num) / _CLIP_RATE
+    chords = _chords(saved["seconds"])
+    t = np.arange(len(chords)) / _CLIP_RATE
     loudness = np.interp(t, np.linspace(0, saved["seconds"], len(saved["envelope"])), saved["envelope"])
-    chord = sum(np.sin(2 * np.pi * hz * (1 + np.floor(t) / 4) * t) / (place + 1) for place, hz in enumerate(_CHORD_HZ))
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, loudness * chord / np.abs(chord).max(), _CLIP_RATE)
+    soundfile.write(path, loudness * chords, _CLIP_RATE)
     asked = {"prompt": "city pop, mellow bass", "lyrics": "[verse]\nLantern street is wet with rain", "seed": 42}
     path.with_suffix(".json").write_text(json.dumps({**asked, "duration": saved["seconds"]}), encoding="utf-8")
+
+
+@functools.lru_cache(maxsize=8)
+def _chords(seconds: float) -> np.ndarray[Any, Any]:
+    """Chords of even loudness, at most 1; shape [samples]."""
+    t = np.arange(round(seconds * _CLIP_RATE)) / _CLIP_RATE
+    chord = sum(np.sin(2 * np.pi * hz * (1 + np.floor(t) / 4) * t) / (place + 1) for place, hz in enumerate(_CHORD_HZ))
+    return np.asarray(chord / np.abs(chord).max())
 
 
 def _restore_home(run: RunDir, home: Path) -> None:
