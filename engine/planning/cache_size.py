@@ -35,6 +35,10 @@ def cache_words(num_bytes: float, *, seconds: float, folder: Path, free_bytes: f
     """
     free = "" if free_bytes is None else f"; {size_words(free_bytes)} are free"
     return (
-        f"preparing {seconds / 60:,.0f} min of music takes about {size_words(num_bytes)} in {folder}{free}. "
-        f"({SEED_WARNING}; with vae_cache_disable nothing is written)"
+        f"preparing {_length(seconds)} of music takes about {size_words(num_bytes)} in {folder}{free}. "
+        f"({SEED_WARNING}; with vae_cache_disable no songs are kept, only captions)"
     )
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

@@ -11,11 +11,11 @@ GB = 2**30
 # Both models for musical features in fp32, and what 20 s or a minute keep of their first convolutions.
 _FEATURE_MODELS_BYTES = sum(model.num_parameters for model in FEATURE_MODELS) * 4 + 1_200_000_000
 _TEXT_BYTES = 150_000_000  # a caption of 256 tokens on its way through the encoder
-# The codec, a second of music, in fp32 (counted, engine.model.autoencoder): its widest layers work in windows of 24 s,
-# its attention sees the whole clip.
-_WINDOW_BYTES_PER_S, _WINDOW_S = 0.0262 * GB, 25.0
-_CLIP_BYTES_PER_S = 0.016 * GB
-_HALF_SHARE = 0.83  # in 16 bits: its attention computes in fp32 all the same
+# The codec in fp32, a second of music (counted by following the tensors of engine.model.autoencoder): what is wide
+# works in windows of 24 s, what sees the whole clip is narrow.
+_WINDOW_BYTES_PER_S, _WINDOW_S = 0.0258 * GB, 23.8
+_CLIP_BYTES_PER_S = 0.00125 * GB
+_HALF_SHARE = 0.7  # in 16 bits: its attention computes in fp32 all the same
 _SOUND_BYTES_PER_S = 1_500_000  # the sound itself, resampled and as a mel
 _TILE_S = 48.0  # ``vae_enable_tiling``: blocks of so many seconds
 _GUIDED_CALLS = 2
@@ -24,7 +24,7 @@ _CALL_NUMBERS = 20.0  # numbers a frame and channel that one call without gradie
 
 def codec_bytes(seconds: float, *, bytes_per_number: int) -> int:
     """What encoding or decoding one clip takes besides the codec's weights."""
-    widest = max(min(seconds, _WINDOW_S) * _WINDOW_BYTES_PER_S, seconds * _CLIP_BYTES_PER_S)
+    widest = min(seconds, _WINDOW_S) * _WINDOW_BYTES_PER_S + seconds * _CLIP_BYTES_PER_S
     return int(widest * (1.0 if bytes_per_number == 4 else _HALF_SHARE) + seconds * _SOUND_BYTES_PER_S)
 
 

@@ -55,8 +55,8 @@ def proposed(machine, settings=TODAY, **more):
     [
         ("3 GB", ("int4-quanto", "bf16", 1, True, 30.0, "too big")),
         ("4 GB", ("int4-quanto", "bf16", 1, True, 60.0, "tight")),
-        ("6 GB", ("int4-quanto", "bf16", 1, True, 120.0, "fits")),
-        ("8 GB, 5 free", ("int4-quanto", "bf16", 1, True, 120.0, "fits")),
+        ("6 GB", ("int4-quanto", "bf16", 1, True, None, "fits")),
+        ("8 GB, 5 free", ("int4-quanto", "bf16", 1, True, None, "fits")),
         ("8 GB, 7 free", ("int4-quanto", "bf16", 1, True, None, "fits")),
         ("8 GB, 7.9 free", ("int8-quanto", "bf16", 1, True, None, "fits")),
         ("8 GB", ("int8-quanto", "bf16", 1, True, None, "fits")),
@@ -142,8 +142,8 @@ def test_where_nothing_quicker_fits_blocks_wait_in_main_memory():
     assert found.verdict == "fits"
     assert 0 < found.values["musubi_blocks_to_swap"] < SIZES.num_blocks
     assert found.sentence == (
-        "Stored with very few digits (int4), the model and pieces of 60 s fit. It works, slowly: part of it waits in "
-        "main memory."
+        "Stored with very few digits (int4), the model and whole songs of 4 minutes fit. It works, slowly: part of it "
+        "waits in main memory."
     )
     reason = found.advice["musubi_blocks_to_swap"].reason
     assert re.fullmatch(r"Else it would need \d\.\d GB; \d\.\d GB are free\.", reason)
@@ -207,10 +207,10 @@ def test_reasons_are_computed():
     assert reason(large, "base_model_precision") == "The model as it is takes # GB: nothing is lost."
     assert reason(advice, "compile") == "Nothing is compiled in this version yet."
     small = proposed(MACHINES["6 GB"], COMPILED).advice
-    assert reason(small, "audio_max_duration_seconds") == "4 minutes would need # GB; # GB are free."
     assert reason(small, "base_model_precision") == "A third of the size, slightly coarser: # not # GB."
     assert reason(small, "compile") == "Starts 30 s later, then steps are up to 4 times faster."
     smallest = proposed(MACHINES["4 GB"]).advice
+    assert reason(smallest, "audio_max_duration_seconds") == "2 minutes would need # GB; # GB are free."
     assert reason(smallest, "base_model_precision") == "A third of the size, slightly coarser: # not # GB."
 
 
@@ -268,7 +268,7 @@ def test_a_model_as_it_is_may_just_fit():
 def test_int4_says_its_price():
     found = proposed(with_cards(5, free_gb=4.4))
     assert found.values["base_model_precision"] == "int4-quanto"
-    assert found.sentence.startswith("Stored with very few digits (int4), the model and pieces of")
+    assert found.sentence.startswith("Stored with very few digits (int4), the model and ")
 
 
 @pytest.mark.parametrize(
