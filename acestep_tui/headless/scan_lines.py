@@ -168,7 +168,7 @@ def _sound_words(found: Diagnosis) -> str:
 
 def _prepared_words(found: Diagnosis) -> str:
     if found.source.config.vae_cache_disable:
-        return "nothing is kept (vae_cache_disable)"
+        return "songs are not kept (vae_cache_disable)"
     free = f"; {fmt.size(found.free_bytes)} are free in {shown(found.cache_folder)}" if found.free_bytes else ""
     features = fmt.size(found.prepared_bytes + found.features_bytes)
     return f"{fmt.size(found.prepared_bytes)}, with musical features {features}{free}"

@@ -51,6 +51,10 @@ _UPSTREAM_LORA: dict[str, Any] = {
         *("to_q", "to_k", "to_v", "to_out.0"),
     ],
 }
+_NO_LORA_FILE = (
+    "that file is not here, so the values that come with the trainer are taken; if you changed them, run migrate in "
+    "the folder in which the trainer was started"
+)
 # Written down there in code, not as options.
 _IN_ITS_CODE: tuple[tuple[dict[str, Any], str], ...] = (
     ({"adam_beta1": 0.8, "adam_beta2": 0.9}, "the betas of its AdamW"),
@@ -253,9 +257,11 @@ def _precision(draft: _Draft) -> None:
 def _lora(draft: _Draft, *, cwd: Path) -> None:
     """The LoRA's file: rank, alpha, rsLoRA, targets; what else stands in it is named."""
     given = str(draft.value("lora_config_path"))
-    values, note = _UPSTREAM_LORA, "that file is not here, so the values that come with the trainer are taken"
+    values, note = _UPSTREAM_LORA, _NO_LORA_FILE
     path = cwd / expanded(given)
-    if path.is_file() or "lora_config_path" in draft.typed:
+    # Its own file's values are known; those of any other are not.
+    is_its_own = Path(given).name == Path(str(UPSTREAM_DEFAULTS["lora_config_path"])).name
+    if path.is_file() or not is_its_own:
         values, note = _read_lora(path, given), ""
     keys = {"r": "lora_rank", "lora_alpha": "lora_alpha", "use_rslora": "lora_use_rslora"}
     settings = {keys[key]: value for key, value in values.items() if key in keys}

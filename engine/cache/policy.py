@@ -45,7 +45,7 @@ class CachePolicy:
 
     def words(self, *, num_songs: int) -> str:
         """What a preparation that leaves ``num_songs`` songs for later says of them."""
-        kept = "" if self.ondemand - self.unwritten else "; nothing is written"
+        kept = "" if self.ondemand - self.unwritten else "; none of them is kept"
         return f"{num_songs:,} songs are prepared when they are first needed{kept}"
 
 

@@ -13,8 +13,8 @@ CACHE_SETTINGS: tuple[Setting, ...] = (
         False,
         _SECTION,
         "Keep no prepared songs",
-        "Prepare each song anew at every visit and write nothing: no disk is needed, each step takes longer. Songs "
-        "that are prepared already are still used.",
+        "Prepare each song anew at every visit and keep none: songs need no disk, each step takes longer. Songs that "
+        "are prepared already are still used; captions are kept (text_cache_disable).",
     ),
     Setting(
         "vae_cache_ondemand",

@@ -200,10 +200,11 @@ def _check_finite(
         if not math.isfinite(value)
     ]
     files = guilty or [name for batch in batches for name in batch.files]
+    where = "It happened in" if guilty else "The songs of that step:"
     what = "the loss is" if not math.isfinite(loss) else "the gradients are"
     names = " and ".join(dict.fromkeys(files))
     raise NonFiniteLossError(
-        f"stopped at step {state.step + 1}: {what} no longer a number. It came with {names}",
+        f"stopped at step {state.step + 1}: {what} no longer a number. {where} {names}",
         hint="Leave these songs out (exclude_files), or halve learning_rate, then run the same command again: "
         "it goes on from the last checkpoint.",
     )

@@ -129,8 +129,9 @@ def _check_files(rows: _Rows, status: ModelStatus) -> None:
         if where(*needed):
             rows.make(check, action)
         else:
-            missing = ", ".join(name for name in needed if name not in here)
-            rows.add(check, Outcome("skipped", f"not made: {missing} is not whole"))
+            missing = [name for name in needed if name not in here]
+            are = "is" if len(missing) == 1 else "are"
+            rows.add(check, Outcome("skipped", f"not made: {', '.join(missing)} {are} not whole"))
 
 
 def _check_networks(rows: _Rows, root: Path, *, device: torch.device, effort: Effort) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.batches.collate import Sample, collate
 from engine.contract.config import Config
+from engine.contract.errors import NonFiniteLossError
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.card import CODEC_RATE, whole_frames
 from engine.model.family import AceStepV1
@@ -108,16 +109,19 @@ class Rehearsal:
 
     def check_step(self, *, is_judged: bool) -> Outcome:
         """One training step on the drum loop has a finite loss, of a size that a trained model has."""
-        result = train_step(
-            self.built.state,
-            [collate([self._sample()], bucket="drums")],
-            family=self.family,
-            config=self.config,
-            sigmas=sigma_table(self.config.flow_schedule_shift).to(self.device),
-            ssl_weight=0.0,
-            device=self.device,
-            clock=StepClock(self.device),
-        )
+        try:
+            result = train_step(
+                self.built.state,
+                [collate([self._sample()], bucket="drums")],
+                family=self.family,
+                config=self.config,
+                sigmas=sigma_table(self.config.flow_schedule_shift).to(self.device),
+                ssl_weight=0.0,
+                device=self.device,
+                clock=StepClock(self.device),
+            )
+        except NonFiniteLossError:
+            return Outcome("failed", "the loss of a drum loop, or its gradient, is not a number")
         values = {"loss": result.loss, "grad_norm": result.grad_norm, "step_s": round(result.step_s, 3)}
         words = f"loss {result.loss:.4f}, gradient {result.grad_norm:.3g}"
         if not (math.isfinite(result.loss) and math.isfinite(result.grad_norm) and result.grad_norm > 0):

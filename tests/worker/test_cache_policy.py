@@ -42,7 +42,7 @@ def test_without_a_cache_nothing_is_written_and_the_losses_are_those_of_a_prepar
     assert len(losses(none)) == STEPS and all(map(math.isfinite, losses(none)))
     assert losses(none) == losses(whole)
     [prepare] = [event for event in events(none, "phase_ended") if event["phase"] == "cache"]
-    assert prepare["summary"] == "6 songs are prepared when they are first needed; nothing is written"
+    assert prepare["summary"] == "6 songs are prepared when they are first needed; none of them is kept"
     assert events(none, "validation_loss")[0]["loss"] == events(whole, "validation_loss")[0]["loss"]
 
 

@@ -115,6 +115,15 @@ def test_every_option_of_the_trainer_is_told_or_listed_as_without_an_equivalent(
     assert not any(line.theirs.startswith("its default") for line in result.fixed)
 
 
+def test_the_trainers_own_lora_file_is_known_where_it_is_not_here():
+    for typed in ("", "--lora_config_path config/zh_rap_lora_config.json"):
+        result = migrated(typed)
+        assert (result.config["lora_rank"], result.config["lora_alpha"]) == (256, 32)
+        assert result.config["lora_use_rslora"] and "to_out.0" in result.config["peft_lora_target_modules"]
+        (line,) = [one for one in (*result.lines, *result.fixed) if "lora_config_path" in one.theirs]
+        assert "not here" in line.note and "run migrate in the folder" in line.note
+
+
 def test_the_lora_file_gives_rank_alpha_targets_and_names_the_rest(place):
     (place / "l.json").write_text(json.dumps(LORA))
     result = migrated("--lora_config_path l.json")

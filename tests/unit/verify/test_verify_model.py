@@ -92,6 +92,7 @@ def test_a_missing_part_and_a_cut_off_one_are_named(copy):
     assert outcomes["tensors"].state == "passed" and outcomes["lyric_tokens"].state == "passed"
     assert states(outcomes)["mel"] == states(outcomes)["clip"] == "skipped"
     assert outcomes["mel"].words == "not made: music_vocoder is not whole"
+    assert outcomes["configuration"].words == "not made: music_vocoder, umt5-base are not whole"
 
 
 def test_a_name_that_is_nowhere_fails_and_the_rest_is_not_made(tmp_path):
@@ -209,6 +210,9 @@ def test_weights_that_are_no_numbers_are_heard(copy, file, tensor, check, words)
     outcomes = verify(copy)
     assert outcomes[check].state == "failed" and words in outcomes[check].words
     assert outcomes["adapter"].state in ("failed", "skipped")
+    if file == TRANSFORMER:
+        step = outcomes["training_step"]
+        assert (step.state, step.words) == ("failed", "the loss of a drum loop, or its gradient, is not a number")
 
 
 def test_a_silent_vocoder_is_heard(copy):
