@@ -79,7 +79,8 @@ class Ladder:
         }
 
     def _work(self, name: str, *, own_cache: bool = False) -> Work:
-        seconds = 2.0 if self.is_tiny else 60.0
+        # The tiny model takes next to nothing of a card: with long songs there is something to be short of.
+        seconds = 60.0 if not self.is_tiny else (30.0 if self.on_card else 2.0)
         songs = write_songs(self.work / "songs" / f"{seconds:g}s-8", seconds=seconds, count=8)
         settings = {
             **USUAL,

@@ -101,7 +101,7 @@ def _run_here(work: Work) -> None:
     write_json(RunDir(work.run_dir).config_json, config.to_dict())
     meter = PhaseMeter(ProcessMemory())
     cap(work.cap_bytes)
-    with meter.watching(), _Hearing(meter, work):
+    with meter.watching(), Hearing(meter, work):
         code = worker_main([work.task, str(work.run_dir), "--yes"])
     whole = {**meter.whole.to_dict(), "cap_gib": None if work.cap_bytes is None else work.cap_bytes / GIB}
     phases = {name: peaks.to_dict() for name, peaks in meter.phases.items()}
@@ -109,7 +109,7 @@ def _run_here(work: Work) -> None:
     raise SystemExit(int(code))
 
 
-class _Hearing:
+class Hearing:
     """Tells the meter of every phase event, and sets the phases' caps; a listener on every emitter made inside."""
 
     def __init__(self, meter: PhaseMeter, work: Work) -> None:
