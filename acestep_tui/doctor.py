@@ -191,7 +191,7 @@ def report_lines(checks: list[Check]) -> list[str]:
     """The report as plain text, to copy."""
     lines = []
     for check in checks:
-        lines.append(f"{check.glyph} {check.name:<15} {check.fact}")
+        lines.append(f"{check.glyph} {check.name:<16} {check.fact}")
         if check.cure:
-            lines.append(f"  {'':<15} {check.cure}")
+            lines.append(f"  {'':<16} {check.cure}")
     return lines

@@ -22,7 +22,7 @@ from acestep_tui.widgets.paint import BOLD, MUTED, fit, join, text, title, wrap
 from acestep_tui.widgets.rows import Rows
 from engine.hardware.machine import look_at_machine
 
-_NAME_WIDTH = 15
+_NAME_WIDTH = 16
 _WAITING = ("Graphics card", "Memory", "Disk", "Audio", "Writing", "Network")
 
 

@@ -71,16 +71,16 @@ def test_the_command_prints_the_report(_looked: Any, capfd: pytest.CaptureFixtur
     _looked(with_cards(12, **CUDA_13))
     assert run_command_line(["doctor"]) == 0
     out = capfd.readouterr().out
-    assert "✓ Graphics card   NVIDIA RTX 4070, 11.6 of 12.0 GB free" in out
-    assert "✓ Driver          580.95 with CUDA 13.0" in out
-    assert "· Songs at once   train_batch_size = 1" in out
+    assert "✓ Graphics card    NVIDIA RTX 4070, 11.6 of 12.0 GB free" in out
+    assert "✓ Driver           580.95 with CUDA 13.0" in out
+    assert "· Songs at once    train_batch_size = 1" in out
     assert "✓ Network" in out
 
 
 def test_what_must_be_mended_first_is_the_exit_code(_looked: Any, capfd: pytest.CaptureFixture[str]) -> None:
     _looked(with_cards(12, driver="560.35", driver_cuda="12.6", torch_cuda="13.0"))
     assert run_command_line(["doctor"]) == 2
-    assert "✗ Driver          560.35" in capfd.readouterr().out
+    assert "✗ Driver           560.35" in capfd.readouterr().out
 
 
 def test_json_is_one_object_with_numbers(_looked: Any, capfd: pytest.CaptureFixture[str]) -> None:
