@@ -70,23 +70,16 @@ def test_abort_saves_nothing_and_says_what_is_safe(alive):
     assert done(run_dir) == ["save", "abort"]
 
 
-def test_sigterm_saves_and_sighup_does_nothing(alive):
+def test_a_second_worker_is_refused_sighup_does_nothing_and_sigterm_saves(alive, workshop: Workshop):
     run_dir, worker = alive
+    assert workshop.train(run_dir) == 2
     os.kill(worker.pid, signal.SIGHUP)
     steps = len(events(run_dir, "step"))
     wait_for(lambda: len(events(run_dir, "step")) > steps + 2)
+    assert worker.poll() is None
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait(60) == 130
     assert run_dir.whole_checkpoints()
-
-
-def test_a_second_worker_is_refused_and_the_first_goes_on(alive, workshop: Workshop):
-    run_dir, worker = alive
-    second = workshop.spawn(run_dir)
-    assert second.wait(60) == 2
-    steps = len(events(run_dir, "step"))
-    wait_for(lambda: len(events(run_dir, "step")) > steps)
-    assert worker.poll() is None
 
 
 def test_stopped_and_resumed_equals_uninterrupted(workshop: Workshop, monkeypatch):

@@ -26,7 +26,7 @@ SUMMARY = r"""✓ finished in TIME \(planned TIME\)
   left out        1 of 12 songs: 11_broken\.mp3
   again           acestep-tui COMMAND     look: acestep-tui attach demo
 """
-TIME, LOSS, SIZE = r"(\d+ min )?\d+ s", r"\d\.\d{4}", r"\d+(\.\d)? [KM]B"
+TIME, LOSS, SIZE = r"(\d+ min( \d+ s)?|\d+ s)", r"\d\.\d{4}", r"\d+(\.\d)? [KM]B"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,10 @@ def require_summary(out: str, command: str) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_demo_learns_and_leaves_everything_it_promises(desk: Desk, seed: int) -> None:
-    done = desk.call("--run", "demo", f"--seed={seed}")
+    # The first seed as shipped; the others without recomputing, which changes no number (test_equalities) and takes a
+    # fifth of the time.
+    typed = ["--run", "demo", f"--seed={seed}", *(["--gradient_checkpointing=false"] if seed > 1 else [])]
+    done = desk.call(*typed)
     assert done.code == 0, done.err
     run = RunDir(desk.cwd / "output" / "demo")
 
@@ -62,7 +65,7 @@ def test_the_demo_learns_and_leaves_everything_it_promises(desk: Desk, seed: int
     assert last["loss"] <= 0.9 * first["loss"]
     assert last["base_loss"] > 0.95 * first["loss"]
 
-    require_summary(done.out, f"--run demo --seed={seed}")
+    require_summary(done.out, " ".join(typed))
     assert done.err == "", "nothing to talk about in a pipe"
     problems = [line.partition(" ")[2] for line in done.out.splitlines() if " file_problem " in line]
     assert problems == [
@@ -83,7 +86,7 @@ def test_the_demo_learns_and_leaves_everything_it_promises(desk: Desk, seed: int
     assert (again.config.seed, again.config.max_train_steps) == (seed, 120)
     load_backends(again.config, base_dir=again.base_dir)
     origins = json.loads(run.origins_json.read_text(encoding="utf-8"))
-    assert origins["command"] == ["acestep-tui", "--run", "demo", f"--seed={seed}"]
+    assert origins["command"] == ["acestep-tui", *typed]
     assert (origins["origins"]["seed"], origins["origins"]["lora_rank"]) == ("flag", "preset")
 
     if seed == 1:
