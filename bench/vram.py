@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen, left_out = write_cells()
         print(f"{len(chosen)} cells; {len(left_out)} left out")
         return
+    # Else asking whether there is a card keeps every later fork from using it.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     bench = Bench(
         options.out,
         options.work or work_folder(),

@@ -20,6 +20,9 @@ from engine.contract.files import write_json
 from engine.contract.run_dir import RunDir
 from engine.telemetry.emitter import Emitter
 
+_CONTEXT = ["fork"]
+"""How children are made: a fork has everything imported already, and imports take longer than most phases."""
+
 TOLD = ("warning", "memory_measured", "memory_stepped_down", "run_ended", "plan", "sample_saved", "phase_ended")
 
 
@@ -45,8 +48,6 @@ class Work:
 def run_apart(work: Work, *, patience_s: float = 150.0) -> dict[str, Any]:
     """Run the worker in a child of this process, which must not have touched the card, and read what it left behind.
 
-    A child by fork has everything imported already; imports take longer than most phases.
-
     Returns:
         exit_code, seconds, phases (name → peaks), whole (peaks), events (of the kinds in `TOLD`), losses by step.
     """
@@ -54,7 +55,7 @@ def run_apart(work: Work, *, patience_s: float = 150.0) -> dict[str, Any]:
         shutil.rmtree(work.run_dir)
     work.run_dir.mkdir(parents=True)
     started = time.monotonic()
-    child = multiprocessing.get_context("fork").Process(target=_run_here, args=(work,))
+    child = multiprocessing.get_context(_CONTEXT[0]).Process(target=_run_here, args=(work,))
     child.start()
     child.join(patience_s)
     if child.is_alive():
@@ -84,11 +85,25 @@ def in_child(function: Callable[[], None]) -> None:
     Raises:
         RuntimeError: It failed; its own words are on stderr.
     """
-    child = multiprocessing.get_context("fork").Process(target=function)
+    child = multiprocessing.get_context(_CONTEXT[0]).Process(target=function)
     child.start()
     child.join()
     if child.exitcode:
         raise RuntimeError(f"{function} ended with {child.exitcode}")
+
+
+def choose_context() -> str:
+    """``fork`` if a fork can still use the card, else ``spawn``: a library may have looked at the card when imported."""
+    try:
+        in_child(_touch_card)
+    except RuntimeError:
+        _CONTEXT[0] = "spawn"
+    return _CONTEXT[0]
+
+
+def _touch_card() -> None:
+    if torch.cuda.is_available():
+        torch.zeros(1, device="cuda")
 
 
 def _run_here(work: Work) -> None:
