@@ -18,6 +18,8 @@ from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import Line
 from engine.contract.run_dir import RunDir
 
+_WARNING = "▲ "
+
 
 class Output(Protocol):
     """What the follower tells; each way of showing does with it what it likes."""
@@ -62,11 +64,15 @@ class PlainOutput:
     def __init__(self, summarise: Summarise = summary_lines) -> None:
         self._thinner = Thinner()
         self._summarise = summarise
+        self._held: list[str] = []
 
     def begin(self, run: RunDir, notes: Sequence[str]) -> None:
-        """Notes only: the first event says the rest."""
+        """Notes only: the first event says the rest. Warnings wait: most of them are the worker's first events too."""
         for text in notes:
-            streams.say(text)
+            if text.startswith(_WARNING):
+                self._held.append(text)
+            else:
+                streams.say(text)
 
     def note(self, text: str) -> None:
         """Talk goes to stderr."""
@@ -74,6 +80,10 @@ class PlainOutput:
 
     def event(self, line: Line, state: RunState) -> None:
         """The event's line, unless it only says that work goes on."""
+        if line.record.kind == "warning":
+            self._held = [text for text in self._held if text != f"{_WARNING}{line.record.data.get('message')}"]
+        elif line.record.kind != "run_started":
+            self._say_held()
         if self._thinner.wants(line.record):
             streams.put(event_line(line.record))
 
@@ -82,7 +92,13 @@ class PlainOutput:
 
     def end(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
         """The summary block."""
+        self._say_held()
         self._write_summary(state, run, ending, again)
+
+    def _say_held(self) -> None:
+        for text in self._held:
+            streams.say(text)
+        self._held = []
 
     def _write_summary(self, state: RunState, run: RunDir, ending: Ending, again: Sequence[str]) -> None:
         """Data on stdout; a failure on stderr, so that a pipe never swallows it."""
@@ -93,6 +109,11 @@ class PlainOutput:
 
 class JsonOutput(PlainOutput):
     """The events verbatim on stdout and nothing else there."""
+
+    def begin(self, run: RunDir, notes: Sequence[str]) -> None:
+        """All notes, for people: what stands on stdout is for programs."""
+        for text in notes:
+            streams.say(text)
 
     def event(self, line: Line, state: RunState) -> None:
         """The line as it stands in events.jsonl."""
@@ -107,6 +128,11 @@ class JsonOutput(PlainOutput):
 
 class QuietOutput(PlainOutput):
     """Only the summary, and warnings about what was asked for."""
+
+    def begin(self, run: RunDir, notes: Sequence[str]) -> None:
+        """All notes: no event says them."""
+        for text in notes:
+            streams.say(text)
 
     def event(self, line: Line, state: RunState) -> None:
         """Nothing until the end."""

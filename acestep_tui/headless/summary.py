@@ -106,8 +106,7 @@ def _result_lines(state: RunState, run: RunDir) -> list[str]:
         lines.append(_row("LoRA", shown(run.path / ADAPTER_FILE)))
     else:
         lines.append(_safe_line(run))
-    if state.samples:
-        sample = state.samples[-1]
+    if (sample := state.main_sample) is not None:
         lines.append(_row("test clip", f"{shown(run.path / sample.path)}   {fmt.clip_length(sample.seconds)}"))
     if state.proofs is not None:
         lines.append(_row("proofs", _proofs(state.proofs)))

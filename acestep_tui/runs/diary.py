@@ -265,7 +265,7 @@ def _write_answer(state: RunState, event: events.CommandDone, t: float) -> None:
         title = f"Saved step {fmt.count(saved.step)}."
         title += f" Checked, {file_size(saved.bytes)}." if saved.verified else f" {file_size(saved.bytes)}."
     elif event.command == "sample" and state.samples:
-        title, detail = "The test clip is there.", PurePath(state.samples[-1].path).name
+        title, detail = "The test clip is there.", PurePath((state.main_sample or state.samples[-1]).path).name
     else:
         title = _DONE.get(event.command, "Done.")
     state.news.append(News(event.kind, "✓", "good", title, detail))

@@ -17,6 +17,7 @@ from acestep_tui.runs.measures import Split, Trend
 from acestep_tui.runs.prepared import Preparation
 from acestep_tui.runs.series import Series
 from engine.contract import event_lines, events
+from engine.contract.prompt_library import UNCONDITIONAL_NAME
 
 if TYPE_CHECKING:
     from acestep_tui.runs.liveness import Verdict
@@ -134,6 +135,17 @@ class RunState:
         if self.plan is not None:
             return self.plan.num_steps
         return self.step.total if self.step is not None else None
+
+    @property
+    def main_sample(self) -> events.SampleSaved | None:
+        """Of the newest test clips the one to listen to first: of a caption, made by the trained weights themselves."""
+        newest = [sample for sample in self.samples if sample.step == self.samples[-1].step]
+        # The two ends tell of averaged weights, and of the model before the training.
+        return min(
+            newest,
+            key=lambda one: (one.name.endswith(("_ema", "_base")), one.name.startswith(UNCONDITIONAL_NAME)),
+            default=None,
+        )
 
     @property
     def fetching(self) -> events.DownloadProgress | None:

@@ -72,7 +72,7 @@ def read_library(path: Path) -> list[ClipText]:
     try:
         listed: Any = read_json(path)
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror or error}") from error
+        raise ValueError(f"{path.absolute()} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from error
     if not isinstance(listed, dict):

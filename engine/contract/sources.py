@@ -59,9 +59,11 @@ def find_source(source: str | Path, *, cwd: Path) -> Source:
     if preset is not None:
         return _found(preset)
     names = ", ".join(entry.stem for entry in shipped_presets())
+    is_env = (cwd / "config" / str(source) / "config.json").is_file()
+    meant = f"Did you mean env={source}? " if is_env else ""
     raise ConfigError(
         f"{source}: no such configuration; tried {path} and the shipped presets",
-        hint=f"Give the path of a configuration file, or one of: {names}.",
+        hint=f"{meant}Give the path of a configuration file, or one of: {names}.",
     )
 
 

@@ -96,9 +96,9 @@ def test_a_bad_file_of_prompts_is_refused_before_anything_starts(refused, librar
         texts(user_prompt_library=path)
 
 
-def test_a_missing_file_of_prompts_is_refused(refused):
+def test_a_missing_file_of_prompts_is_refused(refused, tmp_path):
     (line,) = refused({"user_prompt_library": "nowhere.json"})
-    assert "cannot be read" in line
+    assert f"{tmp_path / 'nowhere.json'} cannot be read" in line
 
 
 def test_names_are_unique_and_fit_any_disk(library):

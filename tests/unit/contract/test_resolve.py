@@ -322,3 +322,13 @@ def test_a_frozen_configuration_reads_again_without_a_notice(tmp_path):
     again = resolve(frozen, [], cwd=tmp_path)
     assert again.notices == []
     assert again.config.to_dict() == first.config.to_dict()
+
+
+def test_the_name_of_an_environment_alone_is_answered_with_the_way_to_write_it(tmp_path):
+    write(tmp_path / "config/night/config.json", lora_rank=4)
+    with pytest.raises(ConfigError) as caught:
+        find_source("night", cwd=tmp_path)
+    assert caught.value.hint.startswith("Did you mean env=night?")
+    with pytest.raises(ConfigError) as caught:
+        find_source("day", cwd=tmp_path)
+    assert "env=" not in caught.value.hint

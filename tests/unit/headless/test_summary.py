@@ -141,3 +141,18 @@ def test_a_name_that_two_runs_share_is_not_given_as_the_way_back(run: RunDir, tm
     lines = summary_lines(finished(), run, Ending("ended", 0), again=AGAIN)
     assert lines[-1].endswith(f"look: acestep-tui attach {run.path}")
     assert f"acestep-tui attach {other.path}" in summary_lines(finished(), other, Ending("left", 0))[1]
+
+
+def test_the_clip_named_is_that_of_the_caption_by_the_trained_weights(run: RunDir) -> None:
+    state = finished()
+    names = ["validation_base", "validation", "validation_ema", "jazz", "unconditional", "unconditional_ema"]
+    state.samples = [
+        events.SampleSaved(step=at, name=name, path=f"validation/step_{at}_{name}.wav", seconds=4.0, took_s=1.0)
+        for at in (60, 120)
+        for name in names
+    ]
+    (line,) = [one for one in summary_lines(state, run, Ending("ended", 0)) if "test clip" in one]
+    assert line.endswith("/validation/step_120_validation.wav   4.0 s")
+    state.samples = [one for one in state.samples if one.name in ("unconditional", "unconditional_ema")]
+    (line,) = [one for one in summary_lines(state, run, Ending("ended", 0)) if "test clip" in one]
+    assert line.endswith("/validation/step_120_unconditional.wav   4.0 s")
