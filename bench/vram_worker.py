@@ -93,7 +93,7 @@ def in_child(function: Callable[[], None]) -> None:
 
 
 def choose_context() -> str:
-    """``fork`` if a fork can still use the card, else ``spawn``: a library may have looked at the card when imported."""
+    """``fork`` where a fork can still use the card, else ``spawn``: a library that is imported may have looked at it."""
     try:
         in_child(_touch_card)
     except RuntimeError:
