@@ -93,7 +93,7 @@ def in_child(function: Callable[[], None]) -> None:
 
 
 def choose_context() -> str:
-    """``fork`` where a fork can still use the card, else ``spawn``: a library that is imported may have looked at it."""
+    """``fork`` where a fork can still use the card, else ``spawn``: an imported library may have looked at it."""
     try:
         in_child(_touch_card)
     except RuntimeError:
