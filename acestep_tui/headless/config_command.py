@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_tui.headless import streams
 from acestep_tui.headless.command_help import refuse_unknown_switch
+from acestep_tui.headless.data_set_facts import data_set_lines, data_sets_of
 from acestep_tui.headless.help import filled
 from acestep_tui.headless.options import Options, take_options
 from acestep_tui.headless.setting_facts import Fact, facts_of, find_setting, nearest_settings, with_unit
@@ -40,7 +41,9 @@ def _show(items: list[str], options: Options) -> int:
     source, overrides = take_source(items)
     resolved = _resolved(source, overrides)
     facts = facts_of(resolved)
-    for notice in resolved.notices:
+    data_sets, told = data_sets_of(resolved)
+    notices = [*resolved.notices, *told]
+    for notice in notices:
         streams.say(f"▲ {notice.message}")
     if options.json:
         _put_json(
@@ -48,11 +51,12 @@ def _show(items: list[str], options: Options) -> int:
                 "name": resolved.name,
                 "path": str(resolved.path),
                 "settings": {fact.setting.key: fact.as_json() for fact in facts},
-                "notices": [{"code": notice.code, "message": notice.message} for notice in resolved.notices],
+                "data_sets": data_sets.as_json(),
+                "notices": [{"code": notice.code, "message": notice.message} for notice in notices],
             }
         )
         return ExitCode.DONE
-    for line in _show_lines(resolved, facts):
+    for line in (*_show_lines(resolved, facts), "", *data_set_lines(data_sets)):
         streams.put(line)
     return ExitCode.DONE
 

@@ -180,3 +180,51 @@ def test_every_interaction_names_declared_settings_once_and_ends_in_a_stop():
     for entry in INTERACTIONS:
         assert set(entry.keys) <= keys and len(set(entry.keys)) == len(entry.keys) > 1
         assert entry.sentence.endswith(".")
+
+
+SETS = [
+    {
+        "id": "mine",
+        "instance_data_dir": "songs",
+        "repeats": 2,
+        "start_step": 3,
+        "audio": {"max_duration_seconds": 100},
+        "caption_shuffle": {"enable": True},
+        "text_embeds": "texts",
+    },
+    {"id": "rows", "type": "huggingface", "dataset_name": "somebody/songs", "caption_column": ["tags"]},
+    {"id": "off", "instance_data_dir": "nowhere", "disabled": True},
+    {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "cache/{id}", "text_cache_disable": True},
+]
+
+
+def test_show_tells_the_data_sets_and_what_differs(said, place):
+    (place / "songs").mkdir()
+    (place / "sets.json").write_text(json.dumps(SETS))
+    typed = ("config", "show", "env=mine", "--data_backend_config=sets.json")
+    out, _, code = said(*typed)
+    assert code == 0
+    section = out[out.index("Data sets   sets.json") :]
+    assert "  mine   local        songs\n" in section and "  rows   huggingface  somebody/songs\n" in section
+    assert "  texts  text_embeds  cache/texts\n" in section and "nowhere" not in section
+    shown = json.loads(said(*typed, "--json")[0])["data_sets"]
+    assert shown["origin"] == "sets.json" and shown["problem"] is None
+    assert {one["id"]: one["values"] for one in shown["sets"]} == {
+        "mine": {
+            "caption_strategy": "textfile",
+            "repeats": 2,
+            "audio.max_duration_seconds": 100.0,
+            "audio.long_clip": "skip",
+            "start_step": 3,
+            "caption_shuffle": True,
+            "text_embeds": "texts",
+        },
+        "rows": {"caption_strategy": "huggingface", "caption_column": ["tags"], "text_embeds": "texts"},
+        "texts": {"text_cache_disable": True},
+    }
+
+
+def test_show_tells_bad_data_sets_beside_the_values(said, place):
+    out, _, code = said("config", "show", "env=mine", "--instance_data_dir=nowhere")
+    assert code == 0 and "lora_rank" in out
+    assert "Data sets   the command line" in out and "no such folder" in out
