@@ -96,7 +96,7 @@ class Ladder:
             "validation_prompt": caption(),
             "validation_lyrics": lyrics_of(128),
             "validation_step_interval": 2,
-            "validation_num_inference_steps": 4,
+            "validation_num_inference_steps": 1 if self.is_tiny else 4,
             "validation_audio_duration": seconds,
             **({} if self.on_card else CPU_SETTINGS),
         }

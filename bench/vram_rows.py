@@ -120,6 +120,7 @@ class Rows:
             "validation_audio_duration": seconds,
             **row.settings,
             **self._features(row),
+            **({"validation_num_inference_steps": 1} if self.is_tiny else {}),
             **({"musubi_blocks_to_swap": 1} if self.is_tiny and "musubi_blocks_to_swap" in row.settings else {}),
             **({} if self.on_card else CPU_SETTINGS),
         }
