@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 ADAPTER_NAME = "lora_adapter"
 
@@ -33,7 +34,7 @@ class LoraLayer(nn.Module):
         self.base_layer = base_layer
         self.r = {ADAPTER_NAME: rank}
         self.scaling = {ADAPTER_NAME: scale}
-        self.lora_dropout = nn.ModuleDict({ADAPTER_NAME: nn.Dropout(dropout) if dropout > 0 else nn.Identity()})
+        self.dropout = dropout
         self.lora_A = nn.ModuleDict({ADAPTER_NAME: _linear(down)})
         self.lora_B = nn.ModuleDict({ADAPTER_NAME: _linear(up)})
         self._is_enabled = True
@@ -75,8 +76,18 @@ class LoraLayer(nn.Module):
         result: Tensor = self.base_layer(x)
         if not self._is_enabled:
             return result
-        x = self.lora_dropout[ADAPTER_NAME](x.to(self.down.weight.dtype))
-        delta: Tensor = self.up(self.down(x)) * self.scaling[ADAPTER_NAME]
+        # Straight to the products, past the modules around A and B: a step makes hundreds of these calls and waits for
+        # Python. What is left out (a cast and back under autocast, a product with 1) changes no bit of the result.
+        modules = self._modules
+        down, up = (modules[part]._modules[ADAPTER_NAME]._parameters["weight"] for part in ("lora_A", "lora_B"))
+        if self.dropout > 0 and self.training:
+            x = F.dropout(x.to(down.dtype), self.dropout)
+        elif not torch.is_autocast_enabled(x.device.type):
+            x = x.to(down.dtype)
+        delta = F.linear(F.linear(x, down), up)
+        scale = self.scaling[ADAPTER_NAME]
+        if scale != 1:
+            delta = delta * scale
         return (result + delta).to(result.dtype)
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from engine.contract.errors import ModelError
@@ -32,6 +31,8 @@ _BITS: dict[str, Bits] = {"int8-quanto": 8, "int4-quanto": 4}
 # Most of the weights. The rest is small (a fortieth), steers every block (t_block) or is trained (projectors).
 _QUANTISED_PARTS = ("transformer_blocks.", "lyric_encoder.encoders.")
 _LARGEST = {8: 127, 4: 15}
+_SMALLEST_SCALE = 2.0**-120
+"""A scale of 4 bits below it counts as none: a sixteenth of it would leave bfloat16's ordinary range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,29 @@ class Quantisation:
 class Codes(NamedTuple):
     """A quantised matrix (out, in).
 
+    At 4 bits the groups of a row, filled up with zeros to an even number, are stored in pairs: group g of the row's
+    first half in the low halves of 64 bytes, group g of its second half in the high ones. One operation then parts
+    them, into codes and codes times 16, and one gives the weight: the second half's scales are kept sixteen times
+    smaller, which loses nothing.
+
     Attributes:
-        codes: 8 bits: (out, in) int8. 4 bits: (out, groups, 32) uint8, columns 0-31 of a group of 64 in the low halves
-            of the bytes, 32-63 in the high ones; the last group is filled up with zeros.
-        scale: 8 bits: (out, 1) float32. 4 bits: (out, groups, 1) bfloat16.
-        offset: 4 bits: (out, groups, 1) bfloat16, what code 0 stands for; None at 8 bits, where it is zero.
+        codes: 8 bits: (out, in) int8. 4 bits: (out, pairs, 64) uint8.
+        scale: 8 bits: (out, 1) float32. 4 bits: (out, 2, pairs, 1) bfloat16.
+        offset: 4 bits: (out, 2, pairs, 1) bfloat16, what code 0 stands for; None at 8 bits, where it is zero.
+        halves: 4 bits: (2, 1, 1) uint8, the bits of the two halves of a byte; None at 8 bits.
     """
 
     codes: Tensor
     scale: Tensor
-    offset: Tensor | None
+    offset: Tensor | None = None
+    halves: Tensor | None = None
+
+    @property
+    def steps(self) -> Tensor:
+        """What one code is apart from the next: (out, 1), at 4 bits (out, groups); float32."""
+        if self.offset is None:
+            return self.scale
+        return torch.cat((self.scale[:, 0].float(), self.scale[:, 1].float() * 16), dim=1).squeeze(2)
 
 
 def quantise(weight: Tensor, bits: Bits, *, name: str = "a weight") -> Codes:
@@ -77,17 +91,25 @@ def quantise(weight: Tensor, bits: Bits, *, name: str = "a weight") -> Codes:
     if not weight.isfinite().all():
         raise ModelError(f"{name} holds values that are not finite", hint="Download or copy the model again.")
     if bits == 8:
-        scale = _not_zero(_divided(weight.abs().amax(dim=1, keepdim=True), _LARGEST[8]))
-        return Codes((weight / scale).round_().to(torch.int8), scale, None)
-    groups = F.pad(weight, (0, -weight.shape[1] % GROUP_COLUMNS)).unflatten(1, (-1, GROUP_COLUMNS))
+        scale = _divided(weight.abs().amax(dim=1, keepdim=True), _LARGEST[8])
+        scale = torch.where(scale > 0, scale, 1.0)
+        return Codes((weight / scale).round_().to(torch.int8), scale)
+    # (out, 2, pairs, 64); an even number of groups, because two share their bytes.
+    columns = F.pad(weight, (0, -weight.shape[1] % (2 * GROUP_COLUMNS)))
+    groups = columns.unflatten(1, (2, -1, GROUP_COLUMNS))
     # Zero lies within every group's range, so that rounding the offset to bfloat16 costs little of a step.
-    low = groups.amin(dim=2, keepdim=True).clamp_(max=0)
-    high = groups.amax(dim=2, keepdim=True).clamp_(min=0)
-    scale = _not_zero(_divided(high - low, _LARGEST[4]).bfloat16().float())
+    low = groups.amin(dim=3, keepdim=True).clamp_(max=0)
+    high = groups.amax(dim=3, keepdim=True).clamp_(min=0)
+    scale = _divided(high - low, _LARGEST[4]).bfloat16().float()
+    scale = torch.where(scale > _SMALLEST_SCALE, scale, 1.0)
     offset = low.bfloat16()
     codes = ((groups - offset.float()) / scale).round_().clamp_(0, _LARGEST[4]).to(torch.uint8)
-    first, second = codes.chunk(2, dim=2)
-    return Codes(first | second << 4, scale.bfloat16(), offset)
+    scale[:, 1] /= 16
+    return Codes(codes[:, 0] | codes[:, 1] << 4, scale.bfloat16(), offset, _halves(weight.device))
+
+
+def _halves(device: torch.device) -> Tensor:
+    return torch.tensor([[[0x0F]], [[0xF0]]], dtype=torch.uint8, device=device)
 
 
 def _divided(values: Tensor, number: int) -> Tensor:
@@ -95,56 +117,43 @@ def _divided(values: Tensor, number: int) -> Tensor:
     return values / values.new_tensor(number)
 
 
-def _not_zero(scale: Tensor) -> Tensor:
-    """A scale to divide by: 1 where all values are zero."""
-    return torch.where(scale > 0, scale, 1.0)
-
-
 def dequantise(stored: Codes, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """The matrix (out, in) again, computed in float32 and rounded once to ``dtype``."""
-    codes, scale, offset = stored
+    """The matrix (out, in) again, computed in float32 and rounded once to ``dtype``.
+
+    One kernel at 8 bits, two at 4 bits to bfloat16: a step of small batches waits for launches, not for memory.
+    """
+    codes, scale, offset, halves = stored
     if offset is None:
-        return _scaled(codes, scale, None, dtype)
+        if codes.device.type == "mps":  # its kernels do not all narrow what they write
+            return (codes.float() * scale).to(dtype)
+        return torch.mul(codes, scale, out=torch.empty_like(codes, dtype=dtype))
+    assert halves is not None
+    parted = codes[:, None] & halves
+    if dtype is not torch.bfloat16 or codes.device.type == "mps":
+        wide = torch.addcmul(offset.float(), parted.float(), scale.float()).to(dtype)
+    else:
+        # The kernels compute bfloat16 in float32; codes are exact in it.
+        wide = torch.addcmul(offset, parted, scale)
     rows, columns = shape
-    weight = torch.empty(*codes.shape[:2], GROUP_COLUMNS, dtype=dtype, device=codes.device)
-    first, second = weight.chunk(2, dim=2)
-    scale, offset = scale.float(), offset.float()
-    _scaled(codes & 15, scale, offset, dtype, into=first)
-    _scaled(codes >> 4, scale, offset, dtype, into=second)
-    return weight.view(rows, -1)[:, :columns]
-
-
-def _scaled(
-    codes: Tensor, scale: Tensor, offset: Tensor | None, dtype: torch.dtype, *, into: Tensor | None = None
-) -> Tensor:
-    """``codes * scale + offset``; one pass over the memory where the device converts inside a kernel."""
-    into = torch.empty(codes.shape, dtype=dtype, device=codes.device) if into is None else into
-    if codes.device.type == "mps":  # its kernels do not all narrow what they write
-        product = codes.float() * scale
-        return into.copy_(product if offset is None else product + offset)
-    if offset is None:
-        return torch.mul(codes, scale, out=into)
-    return torch.addcmul(offset, codes, scale, out=into)
+    wide = wide.view(rows, -1)
+    return wide if wide.shape[1] == columns else wide[:, :columns]
 
 
 class _Product(torch.autograd.Function):
-    """``x W^T + b`` with W quantised: the graph keeps the codes, and W is widened anew for the gradient of x."""
+    """``x W^T + b`` with W quantised: the graph keeps no weight, W is widened anew for the gradient of x.
+
+    The layer is asked for its codes when they are needed, so that they may have been elsewhere in between.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, shape: tuple[int, int], *stored: Any) -> Tensor:
-        ctx.save_for_backward(*stored)
-        ctx.shape = shape
-        return F.linear(x, dequantise(Codes(*stored), shape, x.dtype), bias)
+    def forward(ctx: Any, x: Tensor, bias: Tensor | None, layer: QuantisedLinear) -> Tensor:
+        ctx.layer = layer
+        return F.linear(x, layer.widened(x.dtype), bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        for_x = for_bias = None
-        if ctx.needs_input_grad[0]:
-            for_x = gradient @ dequantise(Codes(*ctx.saved_tensors), ctx.shape, gradient.dtype)
-        if ctx.needs_input_grad[1]:
-            for_bias = gradient.flatten(0, -2).sum(dim=0)
-        return for_x, for_bias, None, None, None, None
+        for_bias = gradient.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[1] else None
+        return gradient @ ctx.layer.widened(gradient.dtype), for_bias, None
 
 
 class QuantisedLinear(nn.Linear):
@@ -156,20 +165,27 @@ class QuantisedLinear(nn.Linear):
         linear: The layer whose place it takes, on any device (meta too); its bias is taken over, its weight by `store`.
         how: Bits, and where they are computed.
         name: What an error calls the weight.
+
+    Attributes:
+        keeps_wide: Let the graph keep the widened weight for the backward pass: quicker, and no more than a block's
+            weights while gradient checkpointing runs block after block (`keep_wide_weights`).
     """
 
     codes: Tensor
     scale: Tensor
     offset: Tensor | None
+    halves: Tensor | None
 
     def __init__(self, linear: nn.Linear, how: Quantisation, *, name: str) -> None:
         nn.Module.__init__(self)  # that of nn.Linear would allocate the weight
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.how, self.name = how, name
-        self.bias = linear.bias
+        self.register_parameter("bias", linear.bias)
         self.weight_dtype = linear.weight.dtype
+        self.keeps_wide = False
         for part in Codes._fields:
-            self.register_buffer(part, None)
+            # What parts bytes is the same for all: no part of a state.
+            self.register_buffer(part, None, persistent=part != "halves")
         self.training = linear.training
 
     def store(self, weight: Tensor, *, device: torch.device, dtype: torch.dtype) -> None:
@@ -184,6 +200,10 @@ class QuantisedLinear(nn.Linear):
             ModelError: A value is not finite.
         """
         stored = quantise(weight.to(self.how.via or device), self.how.bits, name=self.name)
+        self.take(stored, device=device, dtype=dtype)
+
+    def take(self, stored: Codes, *, device: torch.device, dtype: torch.dtype) -> None:
+        """Keep what `quantise` made of a weight; arguments as for `store`."""
         for part, tensor in stored._asdict().items():
             setattr(self, part, None if tensor is None else tensor.to(device))
         self.weight_dtype = dtype
@@ -191,24 +211,27 @@ class QuantisedLinear(nn.Linear):
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
         """The weight that the layer multiplies with, (out, in): widened anew at each call, changes to it are lost."""
-        return dequantise(self._stored, self._shape, self.weight_dtype)
+        return self.widened(self.weight_dtype)
 
-    @property
-    def _stored(self) -> Codes:
-        return Codes(self.codes, self.scale, self.offset)
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self.out_features, self.in_features
+    def widened(self, dtype: torch.dtype) -> Tensor:
+        """The weight, (out, in), in ``dtype``."""
+        # Not by attribute: nn.Module looks those up in three places, hundreds of times a step.
+        stored = Codes(**self._buffers)
+        return dequantise(stored, (self.out_features, self.in_features), dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(.., in) to (.., out), in the dtype of ``x`` or, under autocast, in autocast's."""
         kind = x.device.type
-        # Autocast knows F.linear, not the function around it: it would not cast what is saved for the backward pass.
+        # Autocast knows F.linear, not what the weight is widened to.
         if torch.is_autocast_enabled(kind):
             x = x.to(torch.get_autocast_dtype(kind))
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        result: Tensor = _Product.apply(x, bias, self._shape, *self._stored)
+        bias = self._parameters["bias"]
+        if bias is not None and bias.dtype is not x.dtype:
+            bias = bias.to(x.dtype)
+        # Compiled, the widening becomes a part of the product's neighbours, and the compiler decides what is kept.
+        if self.keeps_wide or not x.requires_grad or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return F.linear(x, self.widened(x.dtype), bias)
+        result: Tensor = _Product.apply(x, bias, self)
         return result
 
     def extra_repr(self) -> str:
@@ -261,6 +284,13 @@ def _replaced(
             owner, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(owner), leaf, layer)
             yield linear, layer
+
+
+def keep_wide_weights(model: nn.Module, is_kept: bool) -> None:
+    """Whether graphs may keep widened weights: right where only one block's graph is alive at a time."""
+    for module in model.modules():
+        if isinstance(module, QuantisedLinear):
+            module.keeps_wide = is_kept
 
 
 def device_of(layer: nn.Module) -> torch.device:

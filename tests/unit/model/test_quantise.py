@@ -23,6 +23,7 @@ from engine.model.quantise import (
     Quantisation,
     QuantisedLinear,
     dequantise,
+    keep_wide_weights,
     num_weights,
     quantisation_of,
     quantise,
@@ -65,9 +66,9 @@ def test_no_weight_moves_by_more_than_half_a_step(bits: Bits, dtype: torch.dtype
     weight = random_weight(columns=max(columns, 8), dtype=dtype)[:, :columns]
     stored = quantise(weight, bits)
     found = dequantise(stored, (48, columns), torch.float32)
-    steps = stored.scale.float()
+    steps = stored.steps
     if bits == 4:
-        steps = steps.expand(-1, -1, GROUP_COLUMNS).flatten(1)[:, :columns]
+        steps = steps.repeat_interleave(GROUP_COLUMNS, dim=1)[:, :columns]
     error = (found - weight.float()).abs()
     assert (error <= steps * 0.5001).all()
     assert found[5].eq(0).all()
@@ -115,7 +116,10 @@ def test_output_and_gradient_are_those_of_the_widened_weight(bits: Bits, bias: b
         outputs.append(module(leaf))
         (outputs[-1] * torch.arange(48, dtype=dtype)).sum().backward()
         gradients.append([leaf.grad, module.bias.grad] if bias else [leaf.grad])
-    assert torch.equal(outputs[0], outputs[1])
+    # The same kernel on the same numbers; with a weight that is trained, torch chooses another one for some shapes.
+    with torch.no_grad():
+        assert torch.equal(outputs[0], nn.functional.linear(x, layer.weight, layer.bias))
+    assert torch.allclose(*outputs, rtol=1e-2 if dtype is torch.bfloat16 else 1e-5, atol=1e-3)
     for found, exact in zip(*gradients, strict=True):
         assert torch.allclose(found, exact, rtol=1e-2 if dtype is torch.bfloat16 else 1e-5, atol=0)
     assert [name for name, _ in layer.named_parameters()] == (["bias"] if bias else [])
@@ -132,15 +136,38 @@ def test_autocast_decides_the_dtype_of_the_product(bits: Bits) -> None:
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_the_graph_keeps_no_wide_weight(bits: Bits) -> None:
-    layer, _ = quantised_linear(bits)
-    kept: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        layer(torch.randn(2, 200, requires_grad=True))
-    assert kept and all(tensor.data_ptr() in {buffer.data_ptr() for buffer in layer.buffers()} for tensor in kept)
+def test_the_graph_keeps_no_weight_unless_it_may(bits: Bits) -> None:
+    layer, plain = quantised_linear(bits)
+    x = torch.randn(2, 200)
+    gradients = []
+    for is_kept, num_kept in ((False, 0), (True, 48 * 200)):
+        sizes: list[int] = []
+
+        def keep(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        keep_wide_weights(layer, is_kept)
+        leaf = x.clone().requires_grad_(True)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            layer(leaf).square().sum().backward()
+        # What else is kept is the result that is squared.
+        assert sum(sizes) == num_kept + 2 * 48
+        gradients.append(leaf.grad)
+    leaf = x.clone().requires_grad_(True)
+    plain(leaf).square().sum().backward()
+    assert all(torch.allclose(gradient, leaf.grad, rtol=1e-5) for gradient in gradients)
 
 
-@pytest.mark.parametrize(("bits", "share"), [(8, 0.505), (4, 0.285)])
+@pytest.mark.parametrize("bits", BITS)
+def test_a_layer_compiles_to_one_graph(bits: Bits) -> None:
+    layer, plain = quantised_linear(bits)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = torch.randn(2, 200, requires_grad=True)
+    assert torch.allclose(compiled(x), plain(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("bits", "share"), [(8, 0.505), (4, 0.2825)])
 def test_a_layer_is_as_small_as_it_says(bits: Bits, share: float) -> None:
     layer, plain = quantised_linear(bits, columns=1024, bias=False, dtype=torch.bfloat16)
     assert stored_bytes(layer) <= share * stored_bytes(plain)
