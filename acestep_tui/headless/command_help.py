@@ -111,13 +111,19 @@ def page_lines(command: Described, page: Page | None) -> Iterable[str]:
             yield from listed(rows)
 
 
-def unknown_option(word: str, option: str) -> ConfigError:
-    """What to say about an option that a command does not have, with the nearest that it has."""
+def unknown_option(word: str, option: str, *, setting: str = "") -> ConfigError:
+    """What to say about an option that a command does not have, with the nearest that it has.
+
+    Args:
+        word: The command.
+        option: As typed.
+        setting: What to say where a setting may be meant.
+    """
     import difflib  # 5 ms, only on a mistyped word
 
     known = PAGES[word].option_names
     close = difflib.get_close_matches(option.partition("=")[0], known, n=1, cutoff=0.6)
-    hint = f"Did you mean {close[0]}? " if close else f"It has {', '.join(known)}. "
+    hint = f"Did you mean {close[0]}? " if close else f"It has {', '.join(known)}. {setting} ".replace("  ", " ")
     return ConfigError(f"{word}: unknown option: {option}", hint=f"{hint}`acestep-tui {word} --help` lists all.")
 
 
@@ -132,10 +138,11 @@ def refuse_unknown_switch(word: str, items: Sequence[str]) -> None:
         ConfigError: One begins with ``--``, has no value and is no setting.
     """
     from engine.contract.config import CONFIG_TABLE
-    from engine.contract.validate import canonical
+    from engine.contract.validate import canonical, nearest_key
 
     for item in items:
         # `--seed -1` is a setting and its value.
         is_switch = item.startswith("-") and item.lstrip("-")[:1].isalpha() and "=" not in item
         if is_switch and item not in _SOURCES and not CONFIG_TABLE.knows(canonical(item)):
-            raise unknown_option(word, item)
+            setting = f"As a setting: {nearest_key(canonical(item), CONFIG_TABLE)}"
+            raise unknown_option(word, item, setting=setting)

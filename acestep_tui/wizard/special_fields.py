@@ -73,7 +73,7 @@ class LoraField(SettingPathField):
             try:
                 read_lora_header(path)
             except ModelError:
-                return f"{path.name} is no LoRA"
+                return f"{path.name} is no LoRA for this model"
         return super().take(typed)
 
     def reason(self) -> Part:

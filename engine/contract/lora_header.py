@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.errors import ModelError
+from engine.contract.lora_key_names import foreign_kind, may_name_module, split_key
 from engine.contract.model_files import HUB_ID
 from engine.contract.paths import expanded
 from engine.contract.run_dir import ADAPTER_FILE
@@ -84,7 +85,7 @@ def read_lora_header(path: Path) -> LoraHeader:
     """Read the header of a LoRA file.
 
     Raises:
-        ModelError: Not safetensors, cut short, or no tensor in it is half of a LoRA pair.
+        ModelError: Not safetensors, cut short, no tensor in it is half of a LoRA pair, or it is for another model.
     """
     if path.suffix != ".safetensors":
         raise ModelError(f"{path} is not a .safetensors file; pickled files (.bin, .pt, .ckpt) are never opened")
@@ -104,9 +105,18 @@ def read_lora_header(path: Path) -> LoraHeader:
         num_steps = int(step) if step is not None and str(step).isdigit() else None
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read as a LoRA: {error}", hint="Copy or download it again.") from error
+    kind = foreign_kind(shapes)
+    if kind == "ACE-Step 1.5":
+        raise ModelError(f"{path}: this LoRA is for ACE-Step 1.5; only those for version 1 can be gone on with")
+    if kind:
+        raise ModelError(f"{path}: a {kind} adapter; only plain LoRA is supported")
     # Every dialect stores the first half as (rank, inputs, …), an embedding table's as (rank, rows).
     ranks = tuple(shape[0] for name, shape in shapes.items() if _FIRST_HALF.search(name) and shape)
     if not ranks:
         examples = "; ".join(list(shapes)[:3]) or "it is empty"
         raise ModelError(f"{path} is no LoRA: none of its {len(shapes)} tensors is half of a pair ({examples})")
+    modules = [part[0] for name in shapes if (part := split_key(name)) is not None]
+    if not any(map(may_name_module, modules)):
+        examples = "; ".join(list(shapes)[:3])
+        raise ModelError(f"{path}: none of its {len(shapes)} keys names a module of ACE-Step v1 ({examples})")
     return LoraHeader(path, ranks, num_steps)

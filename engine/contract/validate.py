@@ -20,6 +20,7 @@ from engine.contract.paths import is_too_long
 
 _ENV = re.compile(r"\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _LONGEST_SHOWN = 60
+_ALIKE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +135,19 @@ def _identify(name: str, value: Any, table: KeyTable, *, where: str, origin: str
     setting = table.by_name.get(key)
     if setting is not None:
         return Written(setting.key, value, name, where, origin)
-    nearest = difflib.get_close_matches(key, table.by_name, n=1, cutoff=0.0)[0]
-    findings.errors.append(f"{where}: {name} = {shown(value)}: unknown key. The closest known key is {nearest}.")
+    findings.errors.append(f"{where}: {name} = {shown(value)}: unknown key. {nearest_key(key, table)}")
     return None
+
+
+def nearest_key(key: str, table: KeyTable) -> str:
+    """What was meant by an unknown name: a known one, or (`--int8`, `--bf16`) the value of one."""
+    close = difflib.get_close_matches(key, table.by_name, n=1, cutoff=0.0)[0]
+    if difflib.SequenceMatcher(None, key, close).ratio() < _ALIKE:
+        for setting in table.settings:
+            choice = next((one for one in setting.working_choices if key in (one, one.split("-")[0])), None)
+            if choice is not None and setting.status == "works":
+                return f"Did you mean {setting.key}={choice}?"
+    return f"The closest known key is {close}."
 
 
 _TRUE, _FALSE = ("true", "1", "yes", "y", "on"), ("false", "0", "no", "n", "off")

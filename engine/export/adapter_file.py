@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.contract.errors import ModelError
 from engine.contract.files import write_atomic
-from engine.export.key_names import Part, flat_names_of, foreign_kind, match_module, split_key
+from engine.contract.lora_key_names import Part, flat_names_of, foreign_kind, match_module, split_key
 from engine.export.scales import ScaleSource, find_scales
 from engine.model.adapters import LoraSpec, pair_shapes
 
@@ -242,7 +242,13 @@ def _canonical(
             tensors[f"{module}.lora_B.weight"] = up.reshape(up_shape).contiguous()
     _refuse(path, half, "modules have only half of their pair")
     _refuse(path, ranks, "pairs disagree about their rank")
-    _refuse(path, shapes, "pairs do not fit the base model")
+    _refuse(
+        path,
+        shapes,
+        "pairs do not fit the base model",
+        hint="It was trained for a model of another size: take a LoRA for this one, or set "
+        "pretrained_model_name_or_path to the model that it is for.",
+    )
     _refuse(path, nonfinite, "modules hold values that are not finite (NaN or Inf)")
     return tensors
 
@@ -261,9 +267,9 @@ def _scalar(path: Path, alpha: Tensor) -> float:
     return float(alpha.item())
 
 
-def _refuse(path: Path, found: Sequence[str], what: str) -> None:
+def _refuse(path: Path, found: Sequence[str], what: str, hint: str = "") -> None:
     if found:
-        raise ModelError(f"{path}: {len(found)} {what} ({_examples(found)})")
+        raise ModelError(f"{path}: {len(found)} {what} ({_examples(found)})", hint=hint)
 
 
 def _examples(names: Sequence[str]) -> str:

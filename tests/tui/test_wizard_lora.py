@@ -17,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("quiet_pages")
 
 
 def write_lora(path, rank):
-    shapes = {"a.to_q.lora_A.weight": (rank, 2), "a.to_q.lora_B.weight": (2, rank)}
+    module = "transformer_blocks.0.attn.to_q"
+    shapes = {f"{module}.lora_A.weight": (rank, 2), f"{module}.lora_B.weight": (2, rank)}
     header, end = {}, 0
     for name, shape in shapes.items():
         begin, end = end, end + 8 * rank

@@ -27,7 +27,8 @@ def write_header(path, shapes, *, metadata=None, cut=0):
     return path
 
 
-PAIR = {"a.to_q.lora_A.weight": (8, 4), "a.to_q.lora_B.weight": (4, 8)}
+MODULE = "transformer_blocks.0.attn.to_q"
+PAIR = {f"{MODULE}.lora_A.weight": (8, 4), f"{MODULE}.lora_B.weight": (4, 8)}
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,25 @@ def test_a_folder_and_a_cached_repository_stand_for_the_file_in_them(resolved, t
         (lambda folder: (folder / "x.safetensors").write_bytes(b"not one"), "no safetensors header"),
         (lambda folder: write_header(folder / "x.safetensors", PAIR, cut=3), "cut off"),
         (lambda folder: write_header(folder / "x.safetensors", {"conv.weight": (3, 3)}), "is no LoRA"),
+        (
+            lambda folder: write_header(
+                folder / "x.safetensors",
+                {"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight": (4, 320)},
+            ),
+            "none of its 1 keys names a module of ACE-Step v1",
+        ),
+        (
+            lambda folder: write_header(
+                folder / "x.safetensors", {"base_model.model.layers.0.self_attn.q_proj.lora_A.weight": (8, 2048)}
+            ),
+            "this LoRA is for ACE-Step 1.5",
+        ),
+        (
+            lambda folder: write_header(
+                folder / "x.safetensors", {**PAIR, "transformer_blocks.0.attn.to_q.lora_magnitude_vector": (9,)}
+            ),
+            "a DoRA adapter; only plain LoRA",
+        ),
     ],
 )
 def test_what_is_no_lora_is_refused_before_anything_starts(refused, tmp_path, make, part):
@@ -214,9 +234,9 @@ def test_a_full_fine_tune_has_no_use_for_a_lora(resolved):
 
 def test_the_commonest_rank_stands_for_a_file_of_several(tmp_path):
     mixed = {
-        "lora_unet_a_to_q.lora_down.weight": (4, 9),
-        "lora_unet_b_to_q.lora_down.weight": (16, 9),
-        "c.to_q.lora.down.weight": (16, 9),
+        "lora_unet_transformer_blocks_0_attn_to_q.lora_down.weight": (4, 9),
+        "lora_unet_transformer_blocks_1_attn_to_q.lora_down.weight": (16, 9),
+        "transformer_blocks.2.attn.to_q.lora.down.weight": (16, 9),
         "lyric_embs.lora_embedding_A": (2, 40),
         "a.alpha": (),
     }

@@ -286,6 +286,12 @@ def test_what_cannot_be_used_is_refused_with_its_reason(tmp_path: Path, tensors:
         read_adapter(saved(tmp_path, tensors), MODULES)
 
 
+def test_a_lora_of_another_size_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        read_adapter(saved(tmp_path, changed(DOWN, torch.zeros(4, 31))), MODULES)
+    assert "a model of another size" in error.value.hint and "pretrained_model_name_or_path" in error.value.hint
+
+
 def test_refusals_count_and_give_three_examples(tmp_path: Path) -> None:
     tensors = {key: value for key, value in canonical().items() if "lora_B" not in key}
     with pytest.raises(ModelError) as error:

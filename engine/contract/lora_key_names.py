@@ -42,6 +42,13 @@ _OTHER_KINDS = (
     ("OFT", ".oft_r"),
     ("BOFT", ".boft_"),
 )
+# A module of the transformer as its beginning tells, dotted or flattened. How many blocks there are, and of which
+# size, the checkpoint says, which need not be here.
+_VERSION_1 = re.compile(
+    r"(transformer_blocks[._]\d+[._](attn|cross_attn|ff)|lyric_encoder[._](embed|encoders)|projectors[._]\d+|t_block[._]\d+"
+    r"|timestep_embedder[._]linear_\d+|final_layer[._]linear|proj_in[._]early_conv_layers)[._]?"
+    r"|(lyric_proj|lyric_embs|speaker_embedder|genre_embedder)$"
+)
 _VERSION_1_5 = re.compile(r"(^|[._])layers[._]\d+[._](self_attn|cross_attn)[._][qkvo]_proj")
 
 
@@ -73,6 +80,13 @@ def match_module(written: str, modules: Iterable[str], flat_names: Mapping[str, 
         if written.startswith(prefix):
             return flat_names.get(written.removeprefix(prefix))
     return None
+
+
+def may_name_module(written: str) -> bool:
+    """Whether the module part of a key looks like one of ACE-Step v1, whatever the size of the model."""
+    while prefix := next((one for one in (*_PREFIXES, *_FLAT_PREFIXES) if written.startswith(one)), None):
+        written = written.removeprefix(prefix)
+    return _VERSION_1.match(written) is not None
 
 
 def flat_names_of(modules: Iterable[str]) -> dict[str, str]:
