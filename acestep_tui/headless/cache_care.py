@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -25,18 +26,24 @@ _REDRAW_S = 0.2
 _MAX_LISTED = 20
 
 
-def status(folders: Sequence[Path], options: Options) -> int:
-    """Entries and bytes by data set, which runs take them, what belongs to none."""
+def status(folders: Sequence[Path], options: Options, scope: Sequence[str] = ()) -> int:
+    """Entries and bytes by data set, which runs take them, what belongs to none.
+
+    Args:
+        folders: Where to look.
+        options: The switches.
+        scope: What was typed to choose the folders; stands in the commands that are proposed.
+    """
     stock = take_stock(folders, now=time.time())
     if options.json:
         put_json(status_json(stock))
         return ExitCode.DONE
-    for line in status_lines(stock):
+    for line in status_lines(stock, scope):
         streams.put(line)
     return ExitCode.DONE
 
 
-def status_lines(stock: Inventory) -> list[str]:
+def status_lines(stock: Inventory, scope: Sequence[str] = ()) -> list[str]:
     """The table, what is free, and what could go."""
     where = [shown(folder) for folder in stock.folders]
     if not any(share.entries for share in stock.shares):
@@ -57,9 +64,8 @@ def status_lines(stock: Inventory) -> list[str]:
     lines += ["", f"{fmt.size(free)} are free there."]
     if stock.unused:
         size = fmt.size(sum(entry.num_bytes for entry in stock.unused))
-        lines.append(
-            f"Not taken for {UNUSED_DAYS} days: {_entries(len(stock.unused))}, {size}. Remove: acestep-tui cache prune"
-        )
+        what = f"{_entries(len(stock.unused))}, {size}"
+        lines.append(f"Not taken for {UNUSED_DAYS} days: {what}. Remove: {_command('prune', scope)}")
     return lines
 
 
@@ -94,7 +100,7 @@ def _numbers(share: Share) -> dict[str, int]:
     return {"num_entries": len(share.entries), "bytes": share.num_bytes}
 
 
-def verify(folders: Sequence[Path], options: Options) -> int:
+def verify(folders: Sequence[Path], options: Options, scope: Sequence[str] = ()) -> int:
     """Read every entry; name the damaged ones, and remove them once that is agreed to: they are made again when needed.
 
     Returns:
@@ -121,14 +127,16 @@ def verify(folders: Sequence[Path], options: Options) -> int:
     elif not damaged:
         streams.put(f"✓ {_entries(len(entries))}: all whole, every number finite")
     elif removed == len(damaged):
-        streams.put(f"✓ {_entries(removed)} removed; the other {fmt.count(len(entries) - removed)} are whole")
+        others = len(entries) - removed
+        rest = f"the other {fmt.count(others)} {'is' if others == 1 else 'are'} whole" if others else "nothing is left"
+        streams.put(f"✓ {_entries(removed)} removed; {rest}")
     else:
         left = f"{_entries(len(damaged) - removed)} of {fmt.count(len(entries))} damaged"
-        streams.say(f"{left}. Remove: acestep-tui cache verify --yes")
+        streams.say(f"{left}. Remove: {_command('verify', [*scope, '--yes'])}")
     return ExitCode.DONE if removed == len(damaged) else ExitCode.DATA
 
 
-def prune(folders: Sequence[Path], options: Options) -> int:
+def prune(folders: Sequence[Path], options: Options, scope: Sequence[str] = ()) -> int:
     """Remove, once that is agreed to, what no known run took for 30 days. Songs and runs are never touched."""
     unused = take_stock(folders, now=time.time()).unused
     size = fmt.size(sum(entry.num_bytes for entry in unused))
@@ -147,7 +155,7 @@ def prune(folders: Sequence[Path], options: Options) -> int:
     elif agreed:
         streams.put(f"✓ {_entries(len(removed))} removed, {fmt.size(sum(entry.num_bytes for entry in removed))} freed")
     else:
-        streams.say(f"{what} could be removed. Nothing was touched; --yes removes them.")
+        streams.say(f"{what} could be removed. Nothing was touched. Remove: {_command('prune', [*scope, '--yes'])}")
     return ExitCode.DONE
 
 
@@ -161,6 +169,11 @@ def _by_folder(entries: Sequence[CacheEntry]) -> list[tuple[Path, int]]:
 def _agreed(question: str, options: Options) -> bool:
     # Data is asked for by programs, which nobody answers for.
     return options.yes if options.json else agrees(question, is_said=options.yes)
+
+
+def _command(action: str, scope: Sequence[str]) -> str:
+    """The command line that acts on the same folders."""
+    return shlex.join(["acestep-tui", "cache", action, *scope])
 
 
 def _entries(number: int) -> str:

@@ -61,7 +61,7 @@ def cache(arguments: Sequence[str], *, command: Sequence[str] = BUILD_COMMAND) -
             command=command,
         )
     act: Callable[..., int] = {"status": status, "verify": verify, "prune": prune}[action]
-    return act(cache_folders(_resolved(*_source(rest)) if rest else None), options)
+    return act(cache_folders(_resolved(*_source(rest)) if rest else None), options, rest)
 
 
 def _source(rest: Sequence[str]) -> tuple[str, list[str]]:

@@ -27,6 +27,7 @@ from engine.train.low_disk import LowDisk
 from engine.train.lyrics_embedder import untrained
 from engine.train.occasions import Occasions
 from engine.train.phases import Phases
+from engine.train.rollout_notice import begins_later, rollout_begins
 from engine.train.state import TrainState
 from engine.train.step import StepResult, rollout_facts, train_step
 from engine.train.step_clock import StepClock
@@ -81,6 +82,7 @@ class Trainer:
     is_fresh: bool = False
     _last_save: float = field(default_factory=time.monotonic)
     _began: tuple[int, float] = (0, 0.0)
+    _awaits_rollout: bool = False
     _clock: StepClock = field(init=False)
     occasions: Occasions = field(init=False)
 
@@ -149,6 +151,7 @@ class Trainer:
                 self.make_clips()
             self.stop_if_asked()
         self._began = (self.state.step, time.monotonic())
+        self._awaits_rollout = begins_later(self.config, self.state.step)
 
     def report(self, result: StepResult, *, data_s: float) -> None:
         """Emit the step."""
@@ -177,6 +180,9 @@ class Trainer:
                 **rollout_facts(self.config, result),
             )
         )
+        if self._awaits_rollout and any(result.walks):
+            self._awaits_rollout = False
+            self.warn(*rollout_begins(self.config, self.state.step))
 
     def between_steps(self) -> None:
         """Clips and checkpoints that are due, and what viewers ask for."""

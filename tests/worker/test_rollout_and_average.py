@@ -124,3 +124,21 @@ def test_a_full_fine_tune_keeps_the_average_as_a_raw_file(workshop: Workshop) ->
     shared = average.keys() & live.keys()
     assert len(shared) > 50
     assert all(torch.equal(average[name].flatten(), live[name].flatten()) for name in shared)
+
+
+def test_the_jump_of_the_loss_is_explained_once_at_its_step(workshop: Workshop) -> None:
+    later = {
+        "scheduled_sampling_max_step_offset": 20,
+        "scheduled_sampling_start_step": 0,
+        "scheduled_sampling_ramp_steps": 1,
+        "scheduled_sampling_prob_start": 0.0,
+        "scheduled_sampling_prob_end": 1.0,
+        "train_batch_size": 2,
+    }
+    run_dir = workshop.run_dir("later", max_train_steps=3, **later)
+    assert workshop.train(run_dir) == 0
+    kinds = [event for event in events(run_dir) if event["kind"] in ("step", "warning")]
+    (place,) = [index for index, event in enumerate(kinds) if event.get("code") == "rollout_begins"]
+    steps = [event for event in kinds[:place] if event["kind"] == "step"]
+    assert [event["rollout_share"] > 0 for event in steps] == [False] * (len(steps) - 1) + [True]
+    assert f"begins at step {steps[-1]['step']}:" in kinds[place]["message"]

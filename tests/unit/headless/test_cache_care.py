@@ -186,9 +186,11 @@ def test_damaged_entries_are_named_and_removed_once_that_is_agreed_to(place, cap
     assert call(capfd, "verify", "--yes")[0] == 4 and nan.exists()
     monkeypatch.undo()
     monkeypatch.chdir(place.root)
+    scope = str(_config(place))
+    assert f"Remove: acestep-tui cache verify {scope} --yes" in call(capfd, "verify", scope)[2]
     assert call(capfd, "verify", "--yes", str(_config(place)))[:2] == (
         0,
-        "✓ 3 entries removed; the other 1 are whole\n",
+        "✓ 3 entries removed; the other 1 is whole\n",
     )
     assert whole.exists() and not nan.parent.exists()
     assert call(capfd, "verify", str(_config(place)))[1] == "✓ 1 entry: all whole, every number finite\n"
@@ -210,7 +212,9 @@ def test_only_what_no_known_run_took_for_thirty_days_may_go(place, capfd):
     stock = take_stock(cache_folders(), now=time.time())
     assert {entry.path for entry in stock.unused} == {old, forgotten}
     code, out, err = call(capfd, "prune")
-    assert code == 0 and out == "" and "Nothing was touched; --yes removes them." in err and old.exists()
+    assert (
+        code == 0 and out == "" and "Nothing was touched. Remove: acestep-tui cache prune --yes" in err and old.exists()
+    )
     assert "2 entries" in err and "that no known run took for 30 days" in err
     assert "Remove: acestep-tui cache prune" in call(capfd, "status")[1]
     data = json.loads(call(capfd, "prune", "--json", "--yes")[1])
