@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from engine.contract.event_base import Event
+from engine.contract.memory_events import MemoryMeasured, MemorySteppedDown
+
 # Phase identifiers in the order they run, each with the word shown to the user.
 PHASES: dict[str, str] = {
     "scan": "scan",
@@ -19,13 +22,6 @@ PHASES: dict[str, str] = {
     "save": "save",
     "finish": "finish",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """Base of all events; `kind` is the name on disk."""
-
-    kind: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -390,6 +386,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         Proofs,
         DownloadProgress,
         ModelChecked,
+        MemoryMeasured,
+        MemorySteppedDown,
         RunWarning,
         Paused,
         CommandDone,

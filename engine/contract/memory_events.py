@@ -1,0 +1,46 @@
+"""Events about the memory of the device that trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from engine.contract.event_base import Event
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryMeasured(Event):
+    """What one real step on the longest songs took, before training begins; it takes the place of the plan's estimate.
+
+    `peak_bytes` is the most that torch had allocated at once, `reserved_bytes` the most that its allocator held,
+    `used_bytes` what the card held of all programs after it. `bucket` and `batch_size` say of what songs the step was.
+    """
+
+    kind: ClassVar[str] = "memory_measured"
+    peak_bytes: int
+    reserved_bytes: int | None = None
+    used_bytes: int | None = None
+    total_bytes: int | None = None
+    step_s: float
+    bucket: str
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemorySteppedDown(Event):
+    """Memory ran out; less of it is used from now on, and the work under way is done again.
+
+    `rung` is what was done, `changes` the settings as they act now: name to the values before and after. `why` is what
+    torch said, `needed_bytes` what it asked for and `free_bytes` what the card had left of `total_bytes`, where known.
+    A warning says the same in words.
+    """
+
+    kind: ClassVar[str] = "memory_stepped_down"
+    phase: str
+    step: int
+    rung: str
+    changes: dict[str, list[Any]] = field(default_factory=dict)
+    why: str = ""
+    needed_bytes: int | None = None
+    free_bytes: int | None = None
+    total_bytes: int | None = None
