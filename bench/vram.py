@@ -136,7 +136,8 @@ class Bench:
             result = rows.run(row)
             table.add(result)
             peak = result["whole"].get("peak_bytes", 0) / 2**30
-            holds = "holds" if result["holds"] else f"does not hold: {'; '.join(map(str, result['problems']))[:600]}"
+            problems = "; ".join(map(str, result["problems"]))[:600]
+            holds = {True: "holds", False: f"does not hold: {problems}", None: "not measured"}[result["holds"]]
             self.say(f"row {row.name}: peak {peak:.2f} GiB of {row.limit_gib:g} in {result['seconds']} s; {holds}")
 
     def _run_grid(self, num_cells: int | None, until: float) -> None:

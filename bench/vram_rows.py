@@ -141,7 +141,7 @@ class Rows:
 
 
 def verdict(row: Row, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether a row holds, and what is in its way."""
+    """Whether a row holds, and what is in its way; None = it ran, but not on a card whose memory can be measured."""
     whole, problems = result["whole"], []
     if result["exit_code"] != 0:
         problems.append(f"exit code {result['exit_code']}")
@@ -153,4 +153,5 @@ def verdict(row: Row, result: Mapping[str, Any]) -> dict[str, Any]:
         problems.append(f"peak {whole['peak_bytes'] / GIB:.2f} GiB, promised {row.limit_gib:g}")
     if row.card_gib is not None and whole.get("nvml_bytes", 0) > (row.card_gib - LARGEST_NVML_GIB) * GIB:
         problems.append(f"the driver counts {whole['nvml_bytes'] / GIB:.2f} GiB")
-    return {"holds": not problems, "problems": problems}
+    is_measured = bool(whole.get("peak_bytes"))
+    return {"holds": not problems if is_measured or problems else None, "problems": problems}

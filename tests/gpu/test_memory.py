@@ -157,7 +157,7 @@ def test_a_live_model_is_quantised_as_one_that_is_loaded(checkpoint: Path, bits:
     for model in (live, loaded):
         add_lora(model, spec, seed=0)
     held = torch.cuda.memory_allocated()
-    quantise_layers(live, Quantisation(bits))
+    quantise_layers(live, Quantisation(bits), parts=("transformer_blocks.", "lyric_encoder.encoders."))
     torch.cuda.synchronize()
     assert torch.cuda.memory_allocated() < held
     states = live.state_dict(), loaded.state_dict()

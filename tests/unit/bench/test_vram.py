@@ -128,6 +128,10 @@ class TestVerdict:
     def test_a_row_that_keeps_its_promise(self):
         assert self.verdict() == []
 
+    def test_a_run_without_a_card_holds_nothing(self):
+        assert verdict(self.ROW, {"exit_code": 0, "whole": {}, "events": []})["holds"] is None
+        assert verdict(self.ROW, {"exit_code": 1, "whole": {}, "events": []})["holds"] is False
+
     def test_each_breach_is_named(self):
         stepped = {"kind": "memory_stepped_down", "rung": "recompute"}
         no_clip = {"kind": "warning", "code": "clip_failed", "message": "test clip failed: no memory"}
@@ -215,7 +219,8 @@ def test_the_command_runs_the_worker_under_its_rows_and_faults(tmp_path, checkpo
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = json.loads((tmp_path / "out" / "rows.json").read_text(encoding="utf-8"))
-    assert row["row"] == "8gb" and row["holds"] and len(row["losses"]) == 3
+    assert (row["row"], row["problems"], row["holds"]) == ("8gb", [], None), "no card, so nothing is said to hold"
+    assert len(row["losses"]) == 3
     assert {"scan", "cache", "load", "train", "validate", "save", "finish"} <= row["phases"].keys()
     assert [event["kind"] for event in row["events"]].count("sample_saved") == 2
     undisturbed, fault = json.loads((tmp_path / "out" / "ladder.json").read_text(encoding="utf-8"))
