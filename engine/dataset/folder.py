@@ -30,6 +30,7 @@ class RowFacts:
         num_copies: So many rows are this very song: it counts as often in an epoch.
         problem: Why it has to be left out, known before the file is looked at.
         stated_s: How long it is said to be, in seconds.
+        place: Which row it is, where its name does not tell: "row 17 of NAME".
     """
 
     captions: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class RowFacts:
     num_copies: int = 1
     problem: Problem | None = None
     stated_s: float | None = None
+    place: str = ""
 
     def is_other_than(self, duration_s: float) -> bool:
         """Whether the stated length is not that of the file (rounding and padding aside)."""

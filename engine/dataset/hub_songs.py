@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from engine.contract.errors import DataError
 from engine.dataset.folder import AudioPath, RowFacts
 from engine.dataset.report import Problem
-from engine.dataset.row_text import caption_names, cell, row_captions, row_duration, row_lyrics
+from engine.dataset.row_text import caption_names, captions_and_column, cell, row_duration, row_lyrics
 from engine.dataset.tables import FILE_NAME, Tables, column_names, find_tables, read_rows
-from engine.dataset.text_file import printable
+from engine.dataset.text_file import printable, short_name
 from engine.dataset.unpack import Unpacked, unpack
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def find_row_audio(
     problems = _missing_columns(names, rows, backend)
     # Of a table that may hold sound every row is a song of its own until its content is known.
     holds_sound = sound == rows.audio_column and tables.kind not in ("folder", "csv")
-    songs, num_rows = _collect(tables, sound, rows, holds_sound=holds_sound, on_rows=on_rows)
+    songs, num_rows, stand_ins = _collect(tables, sound, rows, holds_sound=holds_sound, on_rows=on_rows)
+    problems += _stand_ins(stand_ins, rows, backend)
     kept = _draw(songs, backend, rows) if holds_sound else songs
     unpacked: Mapping[int, Unpacked] = {}
     if holds_sound:
@@ -123,16 +125,37 @@ def _missing_columns(names: tuple[str, ...], rows: HubRows, backend: LocalBacken
     ]
 
 
+def _stand_ins(stand_ins: Counter[str], rows: HubRows, backend: LocalBackend) -> list[Problem]:
+    """A warning for each column that captions were taken from instead of those that the user named."""
+    asked = rows.audio_caption_fields or rows.caption_columns
+    if backend.caption_strategy != "huggingface" or not set(asked) & set(rows.written_columns):
+        return []
+    return [
+        Problem(
+            backend.id,
+            "warning",
+            "other_column",
+            f"{num_rows:,} {'row has' if num_rows == 1 else 'rows have'} no caption in {', '.join(asked)}: {name} is "
+            "taken"[:100],
+        )
+        for name, num_rows in stand_ins.items()
+    ]
+
+
 def _collect(
     tables: Tables, sound: str, rows: HubRows, *, holds_sound: bool, on_rows: OnRows | None
-) -> tuple[list[_Song], int]:
-    """The songs of the rows, those with one file's name together, and how many rows there are."""
+) -> tuple[list[_Song], int, Counter[str]]:
+    """The songs of the rows, those with one file's name together; how many rows there are; columns that stood in."""
     by_name: dict[str, _Song] = {}
     alone: list[_Song] = []
+    stand_ins: Counter[str] = Counter()
     number = -1
     for number, row in enumerate(read_rows(tables, sound=sound, on_rows=on_rows)):
         written = _written_path(cell(row, sound))
-        song = _Song(number, written, row_captions(row, rows), row_lyrics(row, rows), stated_s=row_duration(row))
+        captions, stand_in = captions_and_column(row, rows)
+        if captions and stand_in is not None:
+            stand_ins[stand_in] += 1
+        song = _Song(number, written, captions, row_lyrics(row, rows), stated_s=row_duration(row))
         if holds_sound or written is None:
             alone.append(song)
         elif (same := by_name.get(written)) is not None:
@@ -145,7 +168,7 @@ def _collect(
         else:
             by_name[written] = song
     songs = sorted((*alone, *by_name.values()), key=lambda song: song.row)
-    return songs, number + 1
+    return songs, number + 1, stand_ins
 
 
 def _written_path(value: Any) -> str | None:
@@ -194,7 +217,12 @@ class _Source:
 
     def file(self, song: _Song, unpacked: Unpacked | None) -> AudioPath:
         """The file of a song with what its rows say, or with the reason why it is left out."""
-        facts = RowFacts(song.captions, song.lyrics, song.num_copies, stated_s=song.stated_s)
+        # A file that the row names is told by its name; sound that the row holds is a file of ours in the cache.
+        place = f"row {song.row:,} of {short_name(Path(self.rows.name))}"
+        is_nameless = unpacked is not None or song.written is None
+        facts = RowFacts(
+            song.captions, song.lyrics, song.num_copies, stated_s=song.stated_s, place=place if is_nameless else ""
+        )
         file, tried = (unpacked.file, "") if unpacked is not None else (None, "")
         name = _row_name(song, self.rows)
         if file is None:
@@ -202,19 +230,19 @@ class _Source:
             name = _safe_name(written) if written else name
             file, tried = self._resolve(written)
         if file is None:
-            reason = f"left out: {tried}{_times(song.num_copies)}"
+            reason = f"left out: {tried}{_times(song.num_copies)}{f' ({place})' if is_nameless else ''}"
             return AudioPath(Path(name), name, replace(facts, problem=Problem(name, "error", "not_found", reason)))
         backend = self.backend
         if not song.captions and backend.caption_strategy == "huggingface" and not backend.only_instance_prompt:
             columns = ", ".join(caption_names(self.rows))
-            reason = f"left out: row {song.row:,} has no caption in {columns}{_times(song.num_copies)}"
+            reason = f"left out: {place} has no caption in {columns}{_times(song.num_copies)}"
             return AudioPath(file, name, replace(facts, problem=Problem(name, "error", "no_caption", reason)))
         return AudioPath(file, name, facts)
 
     def _resolve(self, written: str | None) -> tuple[Path | None, str]:
         """The file that a written path means, or why there is none (spec 2.6)."""
         if written is None:
-            return None, "its row holds no sound and names no file"
+            return None, "it holds no sound and names no file"
         if "://" in written:
             return None, "a web address; only files on this computer are read"
         path = Path(written)

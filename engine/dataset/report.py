@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,8 @@ Severity = Literal["warning", "error"]
 
 # A piece from 0 that holds this share of the song gets all its lyrics (spec config-formats.md 2.2, `long_clip`).
 WHOLE_SONG_SHARE = 0.9
+
+_LONGEST_REASON = 100
 
 # Codes of problems that keep a song out, with the words of the summary, worst first.
 _LEFT_OUT_WORDS = {
@@ -83,7 +85,7 @@ class Problem:
         code: For programs. Left out: unreadable, not_found, no_caption, empty_caption, too_short, too_long. Used all
             the same: no_lyrics, empty_lyrics, encoding, shared_caption, long_clip, cut_off, other_duration. Not about
             a song: unreadable_folder, link_not_followed, unknown_file, no_column,
-            rows_repeated, no_lyrics_match.
+            rows_repeated, no_lyrics_match, other_column.
         reason: For people, at most 100 characters; of an error it begins with "left out: ".
     """
 
@@ -91,6 +93,13 @@ class Problem:
     severity: Severity
     code: str
     reason: str
+
+    def placed_at(self, place: str) -> Problem:
+        """With where it is behind the reason, which gives way where both are too long."""
+        tail = f" ({place})"
+        room = _LONGEST_REASON - len(tail)
+        reason = self.reason if len(self.reason) <= room else f"{self.reason[: room - 1]}…"
+        return replace(self, reason=f"{reason}{tail}")
 
 
 @dataclass(frozen=True, slots=True)

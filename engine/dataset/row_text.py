@@ -19,17 +19,23 @@ def row_captions(row: Mapping[str, Any], columns: HubRows) -> tuple[str, ...]:
     ``audio_caption_fields`` count alone where they are written, joined with spaces; else each of ``caption_column``
     gives one; else ``prompt``, else ``tags``, else the fallback, else the description.
     """
+    return captions_and_column(row, columns)[0]
+
+
+def captions_and_column(row: Mapping[str, Any], columns: HubRows) -> tuple[tuple[str, ...], str | None]:
+    """As `row_captions`; and the column that stands in, where those that were asked for hold nothing."""
     if columns.audio_caption_fields is not None:
         joined = " ".join(filter(None, (as_text(cell(row, name)) for name in columns.audio_caption_fields)))
-        captions = _those((joined,)) or _those((as_text(cell(row, columns.fallback_caption_column)),))
-        return captions
+        if captions := _those((joined,)):
+            return captions, None
+        return _those((as_text(cell(row, columns.fallback_caption_column)),)), columns.fallback_caption_column
     captions = _those(as_text(cell(row, name)) for name in columns.caption_columns)
     if captions:
-        return captions
+        return captions, None
     for name in (*_USUAL_CAPTIONS, columns.fallback_caption_column, columns.description_column):
         if text := as_text(cell(row, name)):
-            return (text,)
-    return ()
+            return (text,), name
+    return (), None
 
 
 def row_lyrics(row: Mapping[str, Any], columns: HubRows) -> str | None:

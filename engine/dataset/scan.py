@@ -191,9 +191,15 @@ class _FolderScan:
 
     def examine(self, file: AudioPath) -> tuple[Song | None, list[Problem]]:
         """Look at one file, in a thread: the song (None = left out) and its problems."""
+        if file.row is not None and file.row.problem is not None:
+            return None, [file.row.problem]
+        song, problems = self._examine(file)
+        if file.row is not None and file.row.place:
+            problems = [one.placed_at(file.row.place) for one in problems]
+        return song, problems
+
+    def _examine(self, file: AudioPath) -> tuple[Song | None, list[Problem]]:
         row = file.row
-        if row is not None and row.problem is not None:
-            return None, [row.problem]
         try:
             info = read_info(file.path)
             facts = file.path.stat()

@@ -12,6 +12,7 @@ import soundfile
 
 from engine.contract.errors import DataError, ExitCode
 from engine.dataset.audio_file import read_audio
+from engine.dataset.report import Problem
 from engine.dataset.scan import NothingUsableError, scan_backend
 from tests.unit.dataset.conftest import tones
 from tests.unit.dataset.hub_tables import converted, hub_backend, save_to_disk, write_parquet
@@ -205,7 +206,9 @@ def test_a_cell_of_bytes_and_path_without_bytes_names_a_file(tmp_path, album):
     folder = save_to_disk(tmp_path / "set", pa.table({"audio": cells, "caption": ["x", "y"]}))
     report = scan_backend(hub_backend(folder, tmp_path), folder)
     assert [song.path for song in report.songs] == [tmp_path / "album" / "a.wav"]
-    assert [problem.reason for problem in report.left_out] == ["left out: its row holds no sound and names no file"]
+    assert [problem.reason for problem in report.left_out] == [
+        "left out: it holds no sound and names no file (row 1 of set)"
+    ]
 
 
 def test_equal_sound_in_two_rows_is_one_song_with_both_captions(tmp_path):
@@ -234,7 +237,7 @@ def test_a_row_without_a_caption_is_dropped_unless_there_is_one_for_all(tmp_path
     else:
         assert [song.captions for song in report.songs] == [("x",)]
         assert [problem.reason for problem in report.left_out] == [
-            "left out: row 1 has no caption in caption, prompt, tags, description"
+            "left out: row 1 of set has no caption in caption, prompt, tags, description"
         ]
 
 
@@ -314,3 +317,46 @@ def test_marks_of_the_user_hold_for_rows_too(demo, tmp_path):
     report = scan_backend(hub_backend(demo, tmp_path), demo, exclude_files=["0.wav"], instrumental_files=["2.wav"])
     assert [song.relative_path for song in report.songs] == ["1.wav", "2.wav"]
     assert (report.num_excluded, report.num_without_lyrics) == (1, 0)
+
+
+def test_what_is_wrong_with_sound_in_a_row_names_the_row(tmp_path):
+    rows = [
+        {"audio": {"bytes": wav_bytes(), "path": "clips/first.wav"}, "prompt": "x", "lyrics": "la"},
+        {"audio": {"bytes": b"no sound" * 50, "path": "clips/second.wav"}, "prompt": "x", "lyrics": "la"},
+        {"audio": {"bytes": wav_bytes() + b"\0", "path": None}, "prompt": "x", "lyrics": None},
+    ]
+    report = scan_backend(hub_backend(tmp_path / "set", tmp_path), write_parquet(tmp_path / "set", rows))
+    assert [problem.reason for problem in report.problems] == [
+        "left out: not audio (0 of 400 bytes can be read) (row 1 of set)",
+        "no lyrics: trains as an instrumental (row 2 of set)",
+    ]
+
+
+def test_a_reason_gives_way_to_the_row_where_both_are_long():
+    placed = Problem("a", "warning", "x", "y" * 99).placed_at("row 7 of songs")
+    assert len(placed.reason) == 100 and placed.reason.endswith("y… (row 7 of songs)")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (
+            {"caption_columns": ("mood",), "written_columns": ("mood",)},
+            ["2 rows have no caption in mood: prompt is taken"],
+        ),
+        (
+            {"audio_caption_fields": ("mood",), "written_columns": ("mood",), "fallback_caption_column": "prompt"},
+            ["2 rows have no caption in mood: prompt is taken"],
+        ),
+        ({"caption_columns": ("prompt",), "written_columns": ("prompt",)}, []),
+        ({}, []),
+    ],
+)
+def test_the_column_that_stands_in_for_the_one_asked_for_is_said(tmp_path, columns, told):
+    rows = [
+        {"audio": {"bytes": wav_bytes() + bytes([number]), "path": None}, "mood": mood, "prompt": "p", "lyrics": "la"}
+        for number, mood in enumerate(("sad", "", None))
+    ]
+    report = scan_backend(hub_backend(tmp_path / "set", tmp_path, **columns), write_parquet(tmp_path / "set", rows))
+    assert [one.reason for one in report.problems if one.code == "other_column"] == told
+    assert len(report.songs) == 3
