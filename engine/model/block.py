@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.model.attention import BlockContext, CrossAttention, SelfAttention
+from engine.model.calling import Runner, call
 from engine.model.card import TransformerConfig
 
 
@@ -85,6 +86,8 @@ class Block(nn.Module):
         self.attn = SelfAttention(dim, config.attention_head_dim)
         self.cross_attn = CrossAttention(dim, config.attention_head_dim)
         self.ff = FeedForward(dim, config.feed_forward_dim)
+        # What `engine.memory.recompute` sets: the feed-forward keeps most of what a block keeps for the backward pass.
+        self.run_feed_forward: Runner = call
 
     def forward(self, hidden: Tensor, context: BlockContext) -> Tensor:
         """(B, T, D) to (B, T, D)."""
@@ -98,5 +101,7 @@ class Block(nn.Module):
         # On the raw residual stream: no norm, no modulation, no gate. It looks like a mistake and must stay.
         hidden = hidden + self.cross_attn(hidden, context)
 
-        normed = torch.addcmul(shift_ff, rms_norm(hidden), 1 + scale_ff)
-        return torch.addcmul(hidden, gate_ff, self.ff(normed))
+        return torch.addcmul(hidden, gate_ff, self.run_feed_forward(self._feed_forward, hidden, shift_ff, scale_ff))
+
+    def _feed_forward(self, hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        return self.ff(torch.addcmul(shift, rms_norm(hidden), 1 + scale))
