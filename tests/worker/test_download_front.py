@@ -273,6 +273,15 @@ def test_where_locks_do_not_work_the_last_word_decides(place: Path, monkeypatch:
 
 def test_the_demo_is_planned_with_the_sizes_that_it_will_have(checkpoint: Path) -> None:
     written, told = read_sizes(checkpoint), demo_sizes()
-    for name in ("num_parameters", "num_unused", "num_projectors", "num_blocks", "inner_dim", "num_codec", "num_block", "num_quantisable"):
+    for name in (
+        "num_parameters",
+        "num_unused",
+        "num_projectors",
+        "num_blocks",
+        "inner_dim",
+        "num_codec",
+        "num_block",
+        "num_quantisable",
+    ):
         assert getattr(told, name) == getattr(written, name), name
     assert told.num_text_encoder == written.num_text_encoder and told.linears.items() <= written.linears.items()
