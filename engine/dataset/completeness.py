@@ -42,7 +42,7 @@ def mp3_tag(file: BinaryIO) -> tuple[bool, int | None]:
 
     Without such a count the length of an MP3 is a guess from its bit rate.
     """
-    start = _id3_size(file)
+    start = id3_size(file)
     file.seek(start)
     frame = file.read(_XING_WINDOW_BYTES)
     for name in (b"Xing", b"Info"):
@@ -55,7 +55,7 @@ def mp3_tag(file: BinaryIO) -> tuple[bool, int | None]:
     return b"VBRI" in frame, None
 
 
-def _id3_size(file: BinaryIO) -> int:
+def id3_size(file: BinaryIO) -> int:
     """Bytes of the ID3 tags at the beginning of a file."""
     start = 0
     while True:
@@ -70,7 +70,7 @@ def _id3_size(file: BinaryIO) -> int:
 
 def _adts_size(file: BinaryIO) -> int | None:
     """End of the last frame of raw AAC, by the length in each frame's header; None when something lies between."""
-    start = _id3_size(file)
+    start = id3_size(file)
     file.seek(start)
     data = file.read()
     place = 0

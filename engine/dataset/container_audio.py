@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from engine.dataset.audio_file import TOLERANCE_S, AudioInfo, UnreadableAudioError, damaged_after
 from engine.dataset.completeness import is_cut_off, mp3_tag
+from engine.dataset.mp3_frames import mp3_num_samples
 
 if TYPE_CHECKING:
     from engine.dataset.audio_file import Samples
@@ -147,6 +148,8 @@ def _num_samples(container: Any, stream: Any, file: BinaryIO) -> int:
     is_exact = name in _EXACT_LENGTH or (name == "mp3" and mp3_tag(file)[0])
     if is_exact and stream.duration:
         return int(stream.duration * stream.time_base * stream.rate)
+    if name == "mp3" and (num_samples := mp3_num_samples(file)) is not None:
+        return num_samples
     first: int | None = None
     end = 0
     for packet in container.demux(stream):
