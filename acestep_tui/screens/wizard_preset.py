@@ -15,7 +15,7 @@ from acestep_tui.screens.value_dialog import ValueDialog
 from acestep_tui.widgets.paint import BOLD, join
 from acestep_tui.wizard.draft import SOURCE_KEYS, Draft
 from acestep_tui.wizard.fields import STEP_IDS
-from acestep_tui.wizard.preset import command, open_preset, preset_name, save_preset, to_preset
+from acestep_tui.wizard.preset import command, open_preset, preset_name, preset_place, save_preset, to_preset
 from engine.contract.errors import UserError
 from engine.contract.fields import SETTINGS
 from engine.planning.advice import Advice
@@ -67,7 +67,7 @@ class PresetSaver:
 
     @property
     def _place(self) -> str:
-        return shown(self.path) if self.path is not None else f"./{preset_name(self._screen.draft)}"
+        return shown(self.path) if self.path is not None else f"./{preset_place(self._screen.draft)}"
 
     def ask(self) -> None:
         """Ask for the place."""

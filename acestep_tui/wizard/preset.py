@@ -119,7 +119,7 @@ def command(draft: Draft, path: Path | None = None) -> str:
         draft: The draft.
         path: Where its preset is saved; None: as it would be called here.
     """
-    name = shown(path) if path is not None else preset_name(draft) if draft.name else "FILE"
+    name = shown(path) if path is not None else preset_place(draft) if draft.name else "FILE"
     arguments = ["acestep-tui", "--run", name]
     prefix = "".join(f"{variable}={shlex.quote(value)} " for variable, value in environment(draft).items())
     return prefix + shlex.join(arguments)
@@ -128,6 +128,16 @@ def command(draft: Draft, path: Path | None = None) -> str:
 def preset_name(draft: Draft) -> str:
     """What the preset's file is called, unless somebody says otherwise."""
     return f"{slug(draft.name) or 'preset'}.json"
+
+
+def preset_place(draft: Draft) -> str:
+    """Where the preset goes from here, unless somebody says otherwise.
+
+    Whoever has a folder `config` keeps configurations as SimpleTuner does, where `env=NAME` finds them.
+    """
+    if Path("config").is_dir():
+        return f"config/{slug(draft.name) or 'preset'}/config.json"
+    return preset_name(draft)
 
 
 def environment(draft: Draft) -> dict[str, str]:

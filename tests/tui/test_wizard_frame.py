@@ -289,6 +289,21 @@ async def test_the_preset_is_saved_where_one_says_and_the_command_names_it(tmp_p
         assert json.loads((tmp_path / "night-ferry.json").read_text(encoding="utf-8"))["lora_rank"] == 128
 
 
+async def test_where_there_is_a_folder_config_the_preset_goes_where_env_finds_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    app = wizard_app(tmp_path, night_ferry("method"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        assert screen.preset.command.endswith("--run config/night-ferry/config.json")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.screen is not screen)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.preset.is_current)
+    found = resolve("env=night-ferry", cwd=tmp_path, overrides=[f"--instance_data_dir={tmp_path}"])
+    assert (found.name, found.config.lora_rank) == ("night-ferry", 64)
+
+
 async def test_the_copied_command_works_where_it_is_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draft = night_ferry("review", lora_rank=32)
