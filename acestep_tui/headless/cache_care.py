@@ -51,6 +51,7 @@ def status_lines(stock: Inventory, scope: Sequence[str] = ()) -> list[str]:
     rows: list[tuple[str, ...]] = [("DATA SET", "ENTRIES", "SIZE", "RUNS", "SONGS")]
     rows += [_row(share.id, share, shown(Path(share.source))) for share in stock.data_sets]
     rows += [_row("captions", stock.captions, "")] if stock.captions.entries else []
+    rows += [_row("smaller models", stock.models, "")] if stock.models.entries else []
     rows += [_row("of no known run", stock.orphaned, "")] if stock.orphaned.entries else []
     num_entries = sum(len(share.entries) for share in stock.shares)
     num_bytes = sum(share.num_bytes for share in stock.shares)
@@ -87,6 +88,7 @@ def status_json(stock: Inventory) -> dict[str, Any]:
             for share in stock.data_sets
         ],
         "captions": {**_numbers(stock.captions), "runs": list(stock.captions.runs)},
+        "models": _numbers(stock.models),
         "orphaned": _numbers(stock.orphaned),
         "unused": {
             "days": UNUSED_DAYS,

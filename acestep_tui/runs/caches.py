@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from acestep_tui.paths import state_dir
 from acestep_tui.runs import registry
-from engine.contract.paths import cache_root, expanded
+from engine.contract.paths import cache_root, expanded, quantised_models
 from engine.contract.run_dir import RunDir
 from engine.hardware.cache_files import CacheEntry, CacheUse, DataSetUse, find_entries, read_use
 
@@ -69,6 +69,7 @@ class Inventory:
         folders: Where was looked.
         data_sets: Prepared songs, by data set.
         captions: Prepared captions of known runs.
+        models: Models with fewer digits, block by block; any run may take them.
         orphaned: What no known run takes.
         unused: Of everything, what no known run took for `UNUSED_DAYS` days.
     """
@@ -76,13 +77,14 @@ class Inventory:
     folders: tuple[Path, ...]
     data_sets: tuple[Share, ...]
     captions: Share
+    models: Share
     orphaned: Share
     unused: tuple[CacheEntry, ...]
 
     @property
     def shares(self) -> tuple[Share, ...]:
         """All of them: together they hold each entry once."""
-        return (*self.data_sets, self.captions, self.orphaned)
+        return (*self.data_sets, self.captions, self.models, self.orphaned)
 
 
 def preparations_folder() -> Path:
@@ -122,7 +124,8 @@ def cache_folders(resolved: Resolved | None = None) -> list[Path]:
     if resolved is None:
         root = cache_root()
         used = [folder for known in known_uses() for folder in known.use.folders]
-        return _outermost([root / "audio", root / "text", *used])
+        models = [folder for folder in (quantised_models(),) if folder.is_dir()]  # few runs have any
+        return _outermost([root / "audio", root / "text", *models, *used])
     from engine.contract.backends import load_backends  # pydantic: 0.2 s, only where a configuration is given
 
     config, base = resolved.config, resolved.base_dir
@@ -145,11 +148,12 @@ def take_stock(folders: Sequence[Path], *, now: float) -> Inventory:
     uses = known_uses()
     owners = _owners(uses)
     shares: dict[tuple[str, str], Share] = {}
-    captions, orphaned = Share("", ""), Share("", "")
+    captions, models, orphaned = Share("", ""), Share("", ""), Share("", "")
+    models_folder = quantised_models().absolute()
     unused = []
     for entry in (entry for folder in folders for entry in find_entries(folder)):
         owned = owners.get(entry.path, ())
-        share = orphaned
+        share = models if entry.path.is_relative_to(models_folder) else orphaned
         if owned:
             part, _ = owned[0]
             share = shares.setdefault((part.id, part.source), Share(part.id, part.source)) if part.id else captions
@@ -160,7 +164,7 @@ def take_stock(folders: Sequence[Path], *, now: float) -> Inventory:
             unused.append(entry)
     for share in (*shares.values(), captions):
         share.runs = {known.name: None for known in uses if known.name in share.runs}
-    return Inventory(tuple(folders), tuple(shares.values()), captions, orphaned, tuple(unused))
+    return Inventory(tuple(folders), tuple(shares.values()), captions, models, orphaned, tuple(unused))
 
 
 def _owners(uses: Sequence[KnownUse]) -> Mapping[Path, list[tuple[DataSetUse, KnownUse]]]:

@@ -9,14 +9,17 @@ import json
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.contract.errors import as_disk_error, is_disk_failure
 
 
-def write_atomic(path: Path, content: bytes, *, action: str = "writing a file") -> None:
-    """Write ``content`` to ``path`` all or nothing; parents are made.
+@contextmanager
+def open_aside(path: Path, *, action: str = "writing a file") -> Iterator[BinaryIO]:
+    """A file to write ``path`` with, all or nothing: it takes that name when the block ends well; parents are made.
 
     Raises:
         DiskError: The disk is full or not writable; no partial file is left behind.
@@ -26,19 +29,31 @@ def write_atomic(path: Path, content: bytes, *, action: str = "writing a file") 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         if is_disk_failure(error):
             raise as_disk_error(error, action=action, path=path) from error
         raise
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes, *, action: str = "writing a file") -> None:
+    """Write ``content`` to ``path`` all or nothing; parents are made.
+
+    Raises:
+        DiskError: The disk is full or not writable; no partial file is left behind.
+    """
+    with open_aside(path, action=action) as file:
+        file.write(content)
 
 
 def remove_left_behind(folder: Path) -> None:
-    """Remove what killed `write_atomic` calls left in ``folder``, but nothing of a living process or another host."""
+    """Remove what killed `open_aside` calls left in ``folder``, but nothing of a living process or another host."""
     name = re.compile(rf"\..+\.{re.escape(platform.node())}-(\d+)\.tmp")
     for path in folder.glob(".*.tmp"):
         written_by = name.fullmatch(path.name)

@@ -65,8 +65,8 @@ INTERACTIONS: tuple[Interaction, ...] = (
         "A full fine-tune changes every weight, so it needs base_model_precision no_change.",
     ),
     Interaction(
-        ("base_model_precision", "base_model_default_dtype", "quantize_via"),
-        "Both others say how the model is made smaller, and count only beside another precision than no_change.",
+        ("base_model_precision", "base_model_default_dtype", "quantize_via", "keep_quantised_model"),
+        "The others say how the model is made smaller, and count only beside another precision than no_change.",
     ),
     Interaction(
         ("base_model_precision", "lyrics_embedder_train"),

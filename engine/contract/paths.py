@@ -39,6 +39,11 @@ def cache_root(config: Config | None = None) -> Path:
     return user_cache() / "acestep-tui"
 
 
+def quantised_models(config: Config | None = None) -> Path:
+    """Where models stored with fewer digits are kept for the next start."""
+    return cache_root(config) / "quantised"
+
+
 def user_cache() -> Path:
     """``$XDG_CACHE_HOME``, or ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

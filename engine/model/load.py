@@ -30,7 +30,8 @@ from engine.contract.paths import expanded
 from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
 from engine.model.card import TransformerConfig
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes, is_projector, unused_shapes
-from engine.model.quantise import Quantisation, QuantisedLinear, put_quantised_layers
+from engine.model.quantise import Quantisation, QuantisedLinear, put_quantised_layers, quantised_blocks
+from engine.model.quantised_copy import Layers, QuantisedCopy
 from engine.model.tensor_file import TensorEntry, TensorReader, read_header, write_tensors
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import AceStepTransformer
@@ -171,6 +172,7 @@ def load_transformer(
 
     The module is built without memory and each parameter takes the tensor that was read: host memory never holds more
     than the model itself (on the CPU) or one tensor (on a device). Never-used projections are not read at all.
+    What became of a kept copy of the quantised weights is said in the model's ``notices``.
 
     Args:
         checkpoint: Where the files are.
@@ -190,15 +192,36 @@ def load_transformer(
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     if quantisation is not None:
         put_quantised_layers(model, quantisation)
+    device = torch.device(device)
+    blocks = quantised_blocks(model)
+    copy = None if quantisation is None else _copy_of(checkpoint, quantisation, blocks)
     with TensorReader() as reader:
         for name, shape in shapes.items():
             path, _, leaf = name.rpartition(".")
-            owner, tensor = model.get_submodule(path), reader.read(entries[name]).view(shape)
-            if isinstance(owner, QuantisedLinear) and leaf == "weight":
-                owner.store(tensor, device=torch.device(device), dtype=dtype)
-            else:
+            owner = model.get_submodule(path)
+            if not isinstance(owner, QuantisedLinear) or leaf != "weight":
+                tensor = reader.read(entries[name]).view(shape)
                 setattr(owner, leaf, nn.Parameter(tensor.to(device=device, dtype=dtype)))
+        for block, layers in blocks.items():
+            if copy is not None and copy.fill(block, layers, device=device, dtype=dtype):
+                continue
+            for name, layer in layers.items():
+                weight = reader.read(entries[f"{name}.weight"]).view(layer.out_features, layer.in_features)
+                layer.store(weight, device=device, dtype=dtype)
+            if copy is not None:
+                copy.write(block, layers)
+    model.notices = () if copy is None else tuple(copy.notices)
     return model.eval()
+
+
+def _copy_of(checkpoint: Checkpoint, quantisation: Quantisation, blocks: Mapping[str, Layers]) -> QuantisedCopy | None:
+    """The kept copy of a quantised transformer, with room made for what it lacks; None where none is wanted."""
+    if quantisation.copies is None:
+        return None
+    files = weight_files(checkpoint.transformer, variant=checkpoint.variant)
+    copy = QuantisedCopy(quantisation.copies, transformer=checkpoint.transformer, files=files, bits=quantisation.bits)
+    copy.make_room(list(blocks.values()))
+    return copy
 
 
 def load_codec(

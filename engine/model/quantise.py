@@ -7,7 +7,9 @@ product, never after it: scaling the result instead is many times slower (design
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.contract.errors import ModelError
+from engine.contract.paths import quantised_models
 
 if TYPE_CHECKING:
     from engine.contract.config import Config
@@ -43,11 +46,13 @@ class Quantisation:
         bits: 8 or 4 a weight.
         via: The device that does the arithmetic; None = where the model goes.
         kept: Names of modules that stay as they are, with all inside them.
+        copies: Folder of copies that are kept for the next start (`engine.model.quantised_copy`); None = none are.
     """
 
     bits: Bits
     via: torch.device | None = None
     kept: tuple[str, ...] = ()
+    copies: Path | None = field(default=None, compare=False)
 
 
 class Codes(NamedTuple):
@@ -106,6 +111,12 @@ def quantise(weight: Tensor, bits: Bits, *, name: str = "a weight") -> Codes:
     codes = ((groups - offset.float()) / scale).round_().clamp_(0, _LARGEST[4]).to(torch.uint8)
     scale[:, 1] /= 16
     return Codes(codes[:, 0] | codes[:, 1] << 4, scale.bfloat16(), offset, _halves(weight.device))
+
+
+def _parts_of(stored: Codes) -> Iterator[tuple[str, Tensor]]:
+    """What is worth keeping of it, by name."""
+    parts = {"codes": stored.codes, "scale": stored.scale, "offset": stored.offset}
+    return ((name, tensor) for name, tensor in parts.items() if tensor is not None)
 
 
 def _halves(device: torch.device) -> Tensor:
@@ -203,10 +214,28 @@ class QuantisedLinear(nn.Linear):
         self.take(stored, device=device, dtype=dtype)
 
     def take(self, stored: Codes, *, device: torch.device, dtype: torch.dtype) -> None:
-        """Keep what `quantise` made of a weight; arguments as for `store`."""
-        for part, tensor in stored._asdict().items():
-            setattr(self, part, None if tensor is None else tensor.to(device))
+        """Keep what `quantise` made of a weight; arguments as for `store`.
+
+        Raises:
+            ValueError: It is of another shape or other bits.
+        """
+        found = {name: (tuple(one.shape), one.dtype) for name, one in _parts_of(stored)}
+        if found != self.stored_kinds:
+            raise ValueError(f"{self.name} would have {found}, not {self.stored_kinds}")
+        for part, tensor in _parts_of(stored):
+            setattr(self, part, tensor.to(device))
+        self.halves = None if self.offset is None else _halves(device)
         self.weight_dtype = dtype
+
+    @property
+    def stored_kinds(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Shapes and dtypes of what is stored, by the names in `Codes`."""
+        rows, columns = self.out_features, self.in_features
+        if self.how.bits == 8:
+            return {"codes": ((rows, columns), torch.int8), "scale": ((rows, 1), torch.float32)}
+        pairs = -(-columns // (2 * GROUP_COLUMNS))
+        a_group = ((rows, 2, pairs, 1), torch.bfloat16)
+        return {"codes": ((rows, pairs, GROUP_COLUMNS), torch.uint8), "scale": a_group, "offset": a_group}
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
@@ -242,7 +271,10 @@ class QuantisedLinear(nn.Linear):
 def quantisation_of(config: Config) -> Quantisation | None:
     """How a configuration stores the frozen model; None = as it is."""
     kept = LYRIC_MODULES if config.lyrics_embedder_train else ()
-    return _quantisation(config.base_model_precision, config.quantize_via, kept)
+    how = _quantisation(config.base_model_precision, config.quantize_via, kept)
+    if how is None or not config.keep_quantised_model:
+        return how
+    return replace(how, copies=quantised_models(config))
 
 
 def text_quantisation_of(config: Config) -> Quantisation | None:
@@ -291,6 +323,22 @@ def keep_wide_weights(model: nn.Module, is_kept: bool) -> None:
     for module in model.modules():
         if isinstance(module, QuantisedLinear):
             module.keeps_wide = is_kept
+
+
+def quantised_blocks(model: nn.Module) -> dict[str, dict[str, QuantisedLinear]]:
+    """The quantised layers by the block they belong to (``transformer_blocks.3``) and by name, in the model's order."""
+    blocks: dict[str, dict[str, QuantisedLinear]] = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, QuantisedLinear):
+            parts = name.split(".")
+            number = next((place for place, part in enumerate(parts) if part.isdigit()), len(parts))
+            blocks.setdefault(".".join(parts[: number + 1]), {})[name] = layer
+    return blocks
+
+
+def codes_bytes(layer: QuantisedLinear) -> int:
+    """Bytes of what is stored of a layer's weight."""
+    return sum(prod(shape) * dtype.itemsize for shape, dtype in layer.stored_kinds.values())
 
 
 def device_of(layer: nn.Module) -> torch.device:

@@ -7,6 +7,7 @@ eight bytes of header length, a JSON header, the tensors' bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -18,8 +19,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from engine.contract.errors import ModelError, as_disk_error, is_disk_failure
-from engine.contract.files import sync_folder
+from engine.contract.errors import ModelError
+from engine.contract.files import open_aside, sync_folder
 
 _DTYPES = {
     "F64": torch.float64,
@@ -35,6 +36,7 @@ _DTYPES = {
 }
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LONGEST_HEADER_BYTES = 100_000_000
+_CHECKSUM = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     Raises:
         ModelError: The file is not readable, not safetensors, cut short, or of a dtype that no ACE-Step file has.
     """
+    return _read_header(path)[0]
+
+
+def _read_header(path: Path) -> tuple[dict[str, TensorEntry], dict[str, str]]:
+    """The tensors and what the file says of itself."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -61,7 +68,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
             if size < 8 or not 2 <= length <= min(size - 8, _LONGEST_HEADER_BYTES):
                 raise ValueError("no safetensors header")
             header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
+        metadata = header.pop("__metadata__", None) or {}
         entries = {name: _entry(path, 8 + length, fields) for name, fields in header.items()}
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
@@ -70,7 +77,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     expected_size = max((entry.offset + entry.num_bytes for entry in entries.values()), default=8 + length)
     if size != expected_size:
         raise _damaged(path, f"{size} bytes, its header announces {expected_size}")
-    return entries
+    return entries, metadata
 
 
 def _damaged(path: Path, reason: str) -> ModelError:
@@ -149,34 +156,67 @@ def write_tensors(
     Raises:
         DiskError: The disk is full or not writable; no partial file is left behind.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}-tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(_header(shapes, dtype))
-            for name, shape in shapes.items():
-                # A tensor at a time: nothing but this one is on the host.
-                tensor = produce(name).detach().to("cpu", dtype).contiguous()
-                if tuple(tensor.shape) != shape:
-                    raise ValueError(f"{name} has shape {tuple(tensor.shape)}, announced as {shape}")
-                file.write(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        if is_disk_failure(error):
-            raise as_disk_error(error, action=action, path=path) from error
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
+    with open_aside(path, action=action) as file:
+        file.write(_header({name: (shape, dtype) for name, shape in shapes.items()}))
+        for name, shape in shapes.items():
+            # A tensor at a time: nothing but this one is on the host.
+            tensor = produce(name).detach().to("cpu", dtype)
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, announced as {shape}")
+            file.write(_bytes_of(tensor))
+    sync_folder(path.parent)
 
 
-def _header(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
+def write_checked(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str], action: str) -> None:
+    """Write tensors, each in its dtype, with a checksum of their bytes, for `read_checked`: all or nothing.
+
+    Raises:
+        DiskError: The disk is full or not writable; no partial file is left behind.
+    """
+    kinds = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+    digest = hashlib.sha256()
+    with open_aside(path, action=action) as file:
+        # The tensors come from the device one by one: the checksum is known, and put in its place, at the end.
+        start = _header(kinds, {**metadata, _CHECKSUM: "0" * digest.digest_size * 2})
+        file.write(start)
+        for tensor in tensors.values():
+            content = _bytes_of(tensor)
+            digest.update(content)
+            file.write(content)
+        file.seek(0)
+        file.write(_header(kinds, {**metadata, _CHECKSUM: digest.hexdigest()}))
+    sync_folder(path.parent)
+
+
+def read_checked(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of `write_checked`, on the CPU, each in memory of its own.
+
+    Raises:
+        ModelError: The file is not readable, damaged, or its bytes are not those that were written.
+    """
+    entries, metadata = _read_header(path)
+    digest = hashlib.sha256()
+    tensors = {}
+    with TensorReader() as reader:
+        for name, entry in sorted(entries.items(), key=lambda item: item[1].offset):
+            tensors[name] = reader.read(entry)
+            digest.update(_bytes_of(tensors[name]))
+    if metadata.get(_CHECKSUM) != digest.hexdigest():
+        raise _damaged(path, "its bytes are not those that were written")
+    return tensors
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def _header(
+    kinds: Mapping[str, tuple[tuple[int, ...], torch.dtype]], metadata: Mapping[str, str] | None = None
+) -> bytes:
     """The length and the JSON header, padded so that the data starts at a multiple of eight bytes."""
-    fields: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    fields: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     begin = 0
-    for name, shape in shapes.items():
+    for name, (shape, dtype) in kinds.items():
         end = begin + prod(shape) * dtype.itemsize
         fields[name] = {"dtype": _DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
         begin = end

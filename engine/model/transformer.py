@@ -159,7 +159,12 @@ class AceStepTransformer(nn.Module):
     Args:
         config: Sizes, as read from the checkpoint.
         with_projectors: Allocate the self-supervised projectors, which only their training loss needs (spec 4).
+
+    Attributes:
+        notices: What a user should know about how the model was loaded, in sentences.
     """
+
+    notices: tuple[str, ...] = ()
 
     def __init__(self, config: TransformerConfig, *, with_projectors: bool = True) -> None:
         super().__init__()

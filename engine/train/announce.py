@@ -203,7 +203,9 @@ def warn_of_newer_checkpoints(run: Run, folder: Path) -> None:
 
 
 def say_loaded(run: Run, built: Built) -> str:
-    """Emit `model_loaded` and return its sentence."""
+    """Emit `model_loaded`, and what there is to say of the loading; return its sentence."""
+    for notice in built.model.notices:
+        run.reporter.warn("quantised_copy", notice)
     num_parameters = num_weights(built.model)
     num_trainable = sum(parameter.numel() for parameter in built.state.trainable.values())
     what = "all weights" if built.spec is None else f"LoRA rank {built.spec.rank}"

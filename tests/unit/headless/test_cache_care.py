@@ -16,6 +16,7 @@ from acestep_tui.headless import asking, cache_care
 from acestep_tui.runs import registry
 from acestep_tui.runs.caches import cache_folders, take_stock
 from engine.contract.config import resolve
+from engine.contract.paths import quantised_models
 from engine.contract.run_dir import RunDir
 from engine.hardware.cache_files import CacheUse, DataSetUse, entry_problem, read_use, remove_entry, write_use
 
@@ -119,6 +120,17 @@ def test_the_status_says_what_belongs_to_whom(place, capfd):
     ]
     assert data["captions"]["num_entries"] == 1 and data["orphaned"]["num_entries"] == 2
     assert data["unused"] == {"days": 30, "num_entries": 0, "bytes": 0}
+
+
+def test_models_with_fewer_digits_are_counted_and_go_once_they_are_unused(place, capfd):
+    entry = place.entry(quantised_models())
+    size = entry.stat().st_size
+    rows = [" ".join(line.split()) for line in call(capfd, "status")[1].splitlines()]
+    assert f"smaller models 1 {size} bytes –" in rows and not any("no known run" in row for row in rows)
+    assert json.loads(call(capfd, "status", "--json")[1])["models"] == {"num_entries": 1, "bytes": size}
+    assert call(capfd, "prune", "--yes")[0] == 0 and entry.exists()
+    os.utime(entry, (1, 1))
+    assert call(capfd, "prune", "--yes")[0] == 0 and not entry.exists()
 
 
 def test_a_folder_of_a_run_is_looked_at_wherever_it_is_and_none_twice(place, capfd):
