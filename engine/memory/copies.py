@@ -1,4 +1,4 @@
-"""Copies between main memory and a device, beside the computation: a stream of their own, and memory that it can read."""
+"""Copies between main memory and a device beside the computation: their stream, and memory that it can read."""
 
 from __future__ import annotations
 

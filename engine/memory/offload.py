@@ -103,6 +103,8 @@ class KeptInput:
         self._ticket: Ticket = owner.copies.copy(self._host, hidden)
 
     def __del__(self) -> None:
+        # After a failed pass a copy may still run: whoever gets the memory next comes after it.
+        self._owner.copies.wait(self._ticket)
         self._owner.give_back(self._buffer)
 
     @property
