@@ -33,6 +33,8 @@ LYRIC_MODULES = ("lyric_embs", "lyric_encoder", "lyric_proj")
 _BITS: dict[str, Bits] = {"int8-quanto": 8, "int4-quanto": 4}
 # Most of the weights. The rest is small (a fortieth), steers every block (t_block) or is trained (projectors).
 _QUANTISED_PARTS = ("transformer_blocks.", "lyric_encoder.encoders.")
+# Of a LoRA layer: what is trained beside a weight (`engine.model.lora_layer`).
+_ADAPTER_PARTS = ("lora_A", "lora_B")
 _LARGEST = {8: 127, 4: 15}
 _SMALLEST_SCALE = 2.0**-120
 """A scale of 4 bits below it counts as none: a sixteenth of it would leave bfloat16's ordinary range."""
@@ -293,8 +295,10 @@ def put_quantised_layers(model: nn.Module, how: Quantisation) -> None:
         pass
 
 
-def quantise_layers(model: nn.Module, how: Quantisation, *, parts: tuple[str, ...]) -> None:
+def quantise_layers(model: nn.Module, how: Quantisation, *, parts: tuple[str, ...] = _QUANTISED_PARTS) -> None:
     """Quantise the linear layers of a loaded model whose names begin with one of ``parts``, one after the other.
+
+    An adapter's own layers stay as they are.
 
     Raises:
         ModelError: A weight is not finite.
@@ -309,6 +313,7 @@ def _replaced(
     """Replace layer after layer; what stood there and what stands there now, still empty."""
     for name in [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]:
         is_kept = any(name == one or name.startswith(f"{one}.") for one in how.kept)
+        is_kept = is_kept or any(part in _ADAPTER_PARTS for part in name.split("."))
         if name.startswith(parts) and not is_kept:
             linear = model.get_submodule(name)
             assert isinstance(linear, nn.Linear)
