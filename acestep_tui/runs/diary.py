@@ -10,6 +10,7 @@ from acestep_tui import format as fmt
 from acestep_tui.runs.commands import AskedCommand, News
 from acestep_tui.runs.measures import step_seconds
 from engine.contract import events
+from engine.contract.event_base import Event
 
 if TYPE_CHECKING:
     from acestep_tui.runs.liveness import Verdict
@@ -74,7 +75,7 @@ def doing(state: RunState) -> str:
     return _PHASE_WORDS.get(state.phase, "")
 
 
-def write(state: RunState, event: events.Event, t: float) -> None:
+def write(state: RunState, event: Event, t: float) -> None:
     """Write the line of an event that was just folded."""
     if isinstance(event, events.Step):
         write_step(state, event, t)
@@ -195,7 +196,7 @@ def _clip_length(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else fmt.clip_length(seconds)
 
 
-def _write_fact(state: RunState, event: events.Event, t: float) -> None:
+def _write_fact(state: RunState, event: Event, t: float) -> None:
     log = state.log
     match event:
         case events.RunStarted():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from acestep_tui.runs import diary, measures
 from acestep_tui.runs.prepared import Preparation
 from engine.contract import event_lines, events
+from engine.contract.event_base import Event
 
 if TYPE_CHECKING:
     from acestep_tui.runs.state import RunState
@@ -23,7 +24,7 @@ _MAX_DURATIONS = 50
 _VRAM = re.compile(rb'"vram_(?:used|peak)_bytes":(\d+)')
 _RAM = re.compile(rb'"ram_bytes":(\d+)')
 # Events of which only the newest counts, with the field that keeps it.
-_NEWEST: dict[type[events.Event], str] = {
+_NEWEST: dict[type[Event], str] = {
     events.Plan: "plan",
     events.DataReady: "data",
     events.ModelLoaded: "model",
@@ -141,7 +142,7 @@ def _fold_progress(state: RunState, event: events.CacheProgress | events.SampleP
     state.phase_done, state.phase_total = event.done, event.total
 
 
-def _fold_fact(state: RunState, event: events.Event, t: float) -> None:
+def _fold_fact(state: RunState, event: Event, t: float) -> None:
     if (name := _NEWEST.get(type(event))) is not None:
         setattr(state, name, event)
         return

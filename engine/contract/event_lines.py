@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from engine.contract.event_base import Event
 from engine.contract.event_fields import read_fields
-from engine.contract.events import EVENT_TYPES, Event
+from engine.contract.events import EVENT_TYPES
 
 EVENT_VERSION = 1
 

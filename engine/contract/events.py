@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from engine.contract.event_base import Event as Event
+from engine.contract.event_base import Event
 from engine.contract.memory_events import MemoryMeasured, MemorySteppedDown
 
 # Phase identifiers in the order they run, each with the word shown to the user.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from engine.contract.events import EVENT_TYPES, PHASES, Event
+from engine.contract.event_base import Event
+from engine.contract.events import EVENT_TYPES, PHASES
 from engine.contract.files import write_atomic
 
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "events.md"

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.contract.errors import as_disk_error, is_disk_failure
+from engine.contract.event_base import Event
 from engine.contract.event_lines import decode, encode
-from engine.contract.events import Event, RunStarted, Step
+from engine.contract.events import RunStarted, Step
 
 
 class Emitter:

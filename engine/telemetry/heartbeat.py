@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 
 from engine.contract.errors import DiskError
-from engine.contract.events import Event, Heartbeat
+from engine.contract.event_base import Event
+from engine.contract.events import Heartbeat
 from engine.telemetry.emitter import Emitter
 
 HEARTBEAT_S = 10.0

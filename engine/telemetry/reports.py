@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.contract.config import Config
-from engine.contract.events import CheckpointSaved, Event, Hardware, RunEnded, RunWarning, Step, ValidationLoss
+from engine.contract.event_base import Event
+from engine.contract.events import CheckpointSaved, Hardware, RunEnded, RunWarning, Step, ValidationLoss
 from engine.contract.prompt_library import file_name_of
 from engine.contract.run_dir import RunDir
 from engine.contract.trackers import is_installed, known_trackers
