@@ -281,11 +281,24 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         0,
         "Memory",
         "Blocks in main memory",
-        "This many blocks of the model wait in main memory: less of the card's memory, slower steps.",
+        "So many of the frozen model's blocks (the released model has 24) wait in main memory until their turn comes: "
+        "less of the card's memory, slower steps, the same result. Saves something from 2 on.",
         unit="blocks",
         minimum=0,
         maximum=27,
-        status="later",
+        step="hardware",
+        suits="6 to 20 where a card is too small",
+        value_words=(("0", "none"),),
+    ),
+    Setting(
+        "activation_offload",
+        "bool",
+        False,
+        "Memory",
+        "Inner results in main memory",
+        "What the blocks keep for the backward pass waits in main memory: less of the card's memory with long pieces "
+        "or many songs at once, slower steps, the same result.",
+        step="hardware",
     ),
     Setting(
         "ramtorch",

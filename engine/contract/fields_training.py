@@ -94,6 +94,18 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         value_words=(("true", "recomputing"), ("false", "nothing")),
     ),
     Setting(
+        "gradient_checkpointing_policy",
+        "choice",
+        "full",
+        _SECTION,
+        "How much is computed again",
+        "Everything inside a block (full), or only its feed-forward (selective): about half the saving for a third of "
+        "the extra time.",
+        choices=("full", "selective"),
+        step="hardware",
+        value_words=(("full", "everything"), ("selective", "a part")),
+    ),
+    Setting(
         "gradient_checkpointing_interval",
         "int",
         None,

@@ -53,8 +53,18 @@ INTERACTIONS: tuple[Interaction, ...] = (
         "grad_clip_method says whether max_grad_norm limits the whole gradient's length or each of its numbers.",
     ),
     Interaction(
-        ("gradient_checkpointing", "gradient_checkpointing_interval"),
-        "gradient_checkpointing_interval has no effect while gradient_checkpointing is off.",
+        ("gradient_checkpointing", "gradient_checkpointing_policy", "gradient_checkpointing_interval"),
+        "The two others have no effect while gradient_checkpointing is off, and gradient_checkpointing_interval none "
+        "beside the policy selective.",
+    ),
+    Interaction(
+        ("musubi_blocks_to_swap", "model_type", "gradient_checkpointing", "gradient_checkpointing_policy"),
+        "Blocks can wait in main memory only where they are frozen (model_type lora) and computed again whole "
+        "(gradient_checkpointing with the policy full).",
+    ),
+    Interaction(
+        ("activation_offload", "gradient_checkpointing", "gradient_checkpointing_policy"),
+        "activation_offload has no effect without gradient_checkpointing and its policy full.",
     ),
     Interaction(
         ("dataloader_prefetch", "dataloader_prefetch_qlen"),

@@ -55,6 +55,7 @@ def apply_rules(draft: Draft, table: KeyTable, *, cwd: Path) -> None:
     for setting in table.settings:
         apply_status(setting, draft)
     _without_effect(draft, table)
+    _block_swap(draft)
     _features(draft)
     rollout_rules(draft)
     ema_rules(draft)
@@ -154,9 +155,36 @@ def _without_effect(draft: Draft, table: KeyTable) -> None:
             key = setting.key
             if setting.section == "LoRA" and key in draft.written and values[key] != setting.default:
                 draft.notice("no_effect", key, f"{key} has no effect on a full fine-tune")
-    if values["gradient_checkpointing_interval"] is not None and not values["gradient_checkpointing"]:
-        key = "gradient_checkpointing_interval"
-        draft.notice("no_effect", key, f"{key} has no effect while gradient_checkpointing is off")
+    _recompute_without_effect(draft)
+
+
+def _recompute_without_effect(draft: Draft) -> None:
+    """Ways of recomputing that another setting switches off."""
+    values = draft.values
+    is_off, is_full = not values["gradient_checkpointing"], values["gradient_checkpointing_policy"] == "full"
+    for key, default, needs_full in (
+        ("gradient_checkpointing_policy", "full", False),
+        ("gradient_checkpointing_interval", None, True),
+        ("activation_offload", False, True),
+    ):
+        if values[key] == default:
+            continue
+        if is_off:
+            draft.notice("no_effect", key, f"{key} has no effect while gradient_checkpointing is off")
+        elif needs_full and not is_full:
+            draft.notice("no_effect", key, f"{key} has no effect unless gradient_checkpointing_policy is full")
+
+
+def _block_swap(draft: Draft) -> None:
+    """Only frozen blocks that are recomputed whole can wait in main memory (`engine.memory.block_swap`)."""
+    values, key = draft.values, "musubi_blocks_to_swap"
+    if not values[key]:
+        return
+    if values["model_type"] == "full":
+        draft.error(key, "a full fine-tune trains every block, and only frozen ones can wait in main memory", "0")
+    elif not values["gradient_checkpointing"] or values["gradient_checkpointing_policy"] != "full":
+        reason = "needs gradient_checkpointing true and gradient_checkpointing_policy full: blocks are computed again"
+        draft.error(key, f"{reason} when their weights come back", "0")
 
 
 def _features(draft: Draft) -> None:

@@ -54,6 +54,7 @@ SPECIFIED = {
     "num_train_epochs": 0,
     "strict_epoch_limit": False,
     "gradient_checkpointing": True,
+    "gradient_checkpointing_policy": "full",
     "gradient_checkpointing_interval": None,
     "gradient_checkpointing_backend": "torch",
     "max_grad_norm": 0.5,
@@ -156,6 +157,7 @@ SPECIFIED = {
     "i_know_what_i_am_doing": False,
     # 1.10
     "musubi_blocks_to_swap": 0,
+    "activation_offload": False,
     "ramtorch": False,
     # 1.13
     "compile": "auto",

@@ -202,6 +202,13 @@ def test_later_keys_are_accepted_at_their_default(resolved):
         ({"audio_truncation_mode": "middle"}, "fallback", "beginning is used"),
         ({"audio_duration_interval": -1}, "fallback", "3.0 is used"),
         ({"model_type": "full", "lora_rank": 8}, "no_effect", "full fine-tune"),
+        ({"gradient_checkpointing": False, "gradient_checkpointing_policy": "selective"}, "no_effect", "is off"),
+        (
+            {"gradient_checkpointing_policy": "selective", "gradient_checkpointing_interval": 2},
+            "no_effect",
+            "gradient_checkpointing_interval has no effect unless gradient_checkpointing_policy is full",
+        ),
+        ({"gradient_checkpointing": False, "activation_offload": True}, "no_effect", "activation_offload has no"),
         ({"gradient_checkpointing": False, "gradient_checkpointing_interval": 2}, "no_effect", "is off"),
         ({}, "no_clips", "no test clips"),
         ({}, "no_length", "2,000,000 steps"),
