@@ -111,7 +111,7 @@ _ESTIMATES = "the measured step comes with issue 5; until then the pane says tha
 _BAR = "3.4 of 8.2 GB are 41 hundredths, so the bar is half a cell longer than the mock-up's 40"
 EXPLAINED = {
     "80x24": {14: _SIZES, 17: _BAR},
-    "120x40": {18: _SIZES, 22: _BAR, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES},
+    "120x40": {18: _SIZES, 22: _BAR, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES, 34: _ESTIMATES},
 }
 
 

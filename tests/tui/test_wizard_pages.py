@@ -19,15 +19,15 @@ _AXIS = "the label 1,000 stands centred under its step, one cell further right t
 
 EXPLAINED: dict[str, dict[int, str]] = {
     "wizard-1-hardware-80x24": {},
-    "wizard-1-hardware-120x40": {31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES},
+    "wizard-1-hardware-120x40": {31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES, 34: _ESTIMATES},
     "wizard-4-method-80x24": {11: _SIZES, 18: _START_FROM, 20: _FEATURES, 21: _FEATURES},
     "wizard-4-method-120x40": {
-        16: _SIZES, 27: _START_FROM, 30: _FEATURES, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES,
+        16: _SIZES, 27: _START_FROM, 30: _FEATURES, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES, 34: _ESTIMATES,
     },
     "wizard-5-schedule-80x24": {12: _AXIS},
-    "wizard-5-schedule-120x40": {20: _AXIS, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES},
+    "wizard-5-schedule-120x40": {20: _AXIS, 31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES, 34: _ESTIMATES},
     "wizard-6-review-80x24": {},
-    "wizard-6-review-120x40": {31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES},
+    "wizard-6-review-120x40": {31: _ESTIMATES, 32: _ESTIMATES, 33: _ESTIMATES, 34: _ESTIMATES},
 }  # fmt: skip
 # An hour before the run of the mock-up ends.
 _REVIEWED = datetime(2026, 11, 22, 13, 50, tzinfo=timezone.utc).timestamp()
