@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engine.contract.errors import ConfigError, OutOfMemoryError
-from engine.hardware.host import read_host
-from engine.memory.copies import CopyStream, HostMemory, Ticket, Warn, silent
+from engine.contract.errors import ConfigError
+from engine.memory.copies import CopyStream, HostMemory, Ticket, Warn, require_room_for_blocks, silent
 from engine.memory.runner import runner_of
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 _ALIGNMENT = 256  # bytes: what kernels may ask of the start of a tensor
 _SINGLE_BUFFER_BELOW = 10  # blocks: two buffers would be more than a fifth of them
-_LEFT_FREE_BYTES = 1 << 30  # of main memory, for everything else
 
 
 def swapped_blocks(num_swapped: int, num_blocks: int) -> tuple[int, ...]:
@@ -103,14 +101,7 @@ def _check(model: AceStepTransformer, indices: Sequence[int], device: torch.devi
             hint="Set musubi_blocks_to_swap to 0, or train a LoRA (model_type lora).",
         )
     coming = sum(_size(tensors) for tensors in frozen if tensors[0].device.type != "cpu")
-    free = read_host().free_bytes
-    if free is not None and coming + _LEFT_FREE_BYTES > free and coming:
-        fitting = max(0, free - _LEFT_FREE_BYTES) * len(blocks) // coming
-        raise OutOfMemoryError(
-            f"{len(blocks)} blocks need {coming / 2**30:.1f} GiB of main memory to wait in, and {free / 2**30:.1f} GiB "
-            "are free",
-            hint=f"Set musubi_blocks_to_swap to {fitting} or less (now {len(blocks)}), or close other programs.",
-        )
+    require_room_for_blocks(coming, len(blocks))
 
 
 class _Slot(NamedTuple):

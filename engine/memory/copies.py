@@ -9,6 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from engine.contract.errors import OutOfMemoryError
+from engine.hardware.host import read_host
+
 Warn = Callable[[str, str], None]
 """``warn(code, message)``."""
 
@@ -16,10 +19,28 @@ Ticket = torch.cuda.Event | None
 """What `CopyStream.copy` gives and `CopyStream.wait` takes; None where the copy is done already."""
 
 _PORTABLE = 1  # cudaHostRegisterPortable
+_LEFT_FREE_BYTES = 1 << 30  # of main memory, for everything else
 
 
 def silent(_code: str, _message: str) -> None:
     """A `Warn` for callers that have nobody to tell."""
+
+
+def require_room_for_blocks(num_bytes: int, num_blocks: int) -> None:
+    """Before so many blocks come into main memory, so many bytes together: that they find room there.
+
+    Raises:
+        OutOfMemoryError: They do not; it says how many would.
+    """
+    free = read_host().free_bytes
+    if not num_bytes or free is None or num_bytes + _LEFT_FREE_BYTES <= free:
+        return
+    fitting = max(0, free - _LEFT_FREE_BYTES) * num_blocks // num_bytes
+    raise OutOfMemoryError(
+        f"{num_blocks} blocks need {num_bytes / 2**30:.1f} GiB of main memory to wait in; {free / 2**30:.1f} GiB are "
+        "free, of which 1 GiB is left for other things",
+        hint=f"Set musubi_blocks_to_swap to {fitting} or less (now {num_blocks}), or close other programs.",
+    )
 
 
 class CopyStream:

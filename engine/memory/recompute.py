@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from engine.memory.runner import Policy, recomputed, runner_of
 from engine.model.calling import call
+from engine.model.quantise import keep_wide_weights
 
 if TYPE_CHECKING:
     from engine.contract.config import Config
@@ -47,8 +48,11 @@ def set_recompute(model: AceStepTransformer, every: int | None, *, policy: Polic
     runner_of(model).policy = policy
     model.blocks_per_group = every if every is not None and policy == "full" else 1
     model.lyric_encoder.run_layer = call if policy == "none" else recomputed
+    # One block's graph is alive at a time: quantised layers may keep their widened weights in it, which is quicker.
+    keep_wide_weights(model, policy == "full" and model.blocks_per_group == 1)
     for block in model.transformer_blocks:
         block.run_feed_forward = recomputed if policy == "selective" else call
+    keep_wide_weights(model, policy == "full" and every == 1)
 
 
 def set_recompute_as(model: AceStepTransformer, config: Config) -> None:

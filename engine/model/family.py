@@ -78,8 +78,9 @@ class ModelFamily(Protocol):
         device: torch.device,
         with_projectors: bool,
         quantisation: Quantisation | None = None,
+        num_waiting: int = 0,
     ) -> AceStepTransformer:
-        """The network that is trained."""
+        """The network that is trained; ``num_waiting`` of its blocks are left in main memory (block swap)."""
 
     def codec_notices(self, codec: MusicCodec) -> tuple[str, ...]:
         """What a user should know about the codec's files."""
@@ -169,10 +170,16 @@ class AceStepV1:
         device: torch.device,
         with_projectors: bool,
         quantisation: Quantisation | None = None,
+        num_waiting: int = 0,
     ) -> AceStepTransformer:
         """The DiT (section 2)."""
         return load_transformer(
-            self.checkpoint, dtype=dtype, device=device, with_projectors=with_projectors, quantisation=quantisation
+            self.checkpoint,
+            dtype=dtype,
+            device=device,
+            with_projectors=with_projectors,
+            quantisation=quantisation,
+            num_waiting=num_waiting,
         )
 
     def codec_notices(self, codec: MusicCodec) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,12 @@ from engine.contract.model_files import (
     weight_files,
 )
 from engine.contract.paths import expanded
+from engine.memory.block_swap import swapped_blocks
+from engine.memory.copies import require_room_for_blocks
 from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
 from engine.model.card import TransformerConfig
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes, is_projector, unused_shapes
-from engine.model.quantise import Quantisation, QuantisedLinear, put_quantised_layers, quantised_blocks
+from engine.model.quantise import Quantisation, QuantisedLinear, codes_bytes, put_quantised_layers, quantised_blocks
 from engine.model.quantised_copy import Layers, QuantisedCopy
 from engine.model.tensor_file import TensorEntry, TensorReader, read_header, write_tensors
 from engine.model.text_encoder import TextEncoder
@@ -167,6 +170,7 @@ def load_transformer(
     device: torch.device | str,
     with_projectors: bool = False,
     quantisation: Quantisation | None = None,
+    num_waiting: int = 0,
 ) -> AceStepTransformer:
     """Load the transformer straight to its dtype and device, tensor by tensor; in eval mode.
 
@@ -180,9 +184,11 @@ def load_transformer(
         device: Where the model computes.
         with_projectors: Read the self-supervised projectors too.
         quantisation: Store most weights with fewer digits: each is rounded as it is read.
+        num_waiting: So many blocks stay in main memory, for `engine.memory.block_swap`.
 
     Raises:
         ModelError: The files are missing or damaged, or their tensors do not fit the configuration.
+        OutOfMemoryError: Main memory has no room for the blocks that wait there.
     """
     config = read_transformer_config(checkpoint.transformer)
     entries = _entries(checkpoint)
@@ -193,7 +199,11 @@ def load_transformer(
     if quantisation is not None:
         put_quantised_layers(model, quantisation)
     device = torch.device(device)
+    here = tuple(f"transformer_blocks.{index}." for index in swapped_blocks(num_waiting, config.num_layers))
     blocks = quantised_blocks(model)
+    if device.type != "cpu":
+        plain = {name: shape for name, shape in shapes.items() if name.startswith(here)}
+        require_room_for_blocks(_bytes_of(model, plain, dtype), len(here))
     copy = None if quantisation is None else _copy_of(checkpoint, quantisation, blocks)
     with TensorReader() as reader:
         for name, shape in shapes.items():
@@ -201,17 +211,30 @@ def load_transformer(
             owner = model.get_submodule(path)
             if not isinstance(owner, QuantisedLinear) or leaf != "weight":
                 tensor = reader.read(entries[name]).view(shape)
-                setattr(owner, leaf, nn.Parameter(tensor.to(device=device, dtype=dtype)))
+                place = torch.device("cpu") if name.startswith(here) else device
+                setattr(owner, leaf, nn.Parameter(tensor.to(device=place, dtype=dtype)))
         for block, layers in blocks.items():
-            if copy is not None and copy.fill(block, layers, device=device, dtype=dtype):
+            place = torch.device("cpu") if f"{block}.".startswith(here) else device
+            if copy is not None and copy.fill(block, layers, device=place, dtype=dtype):
                 continue
             for name, layer in layers.items():
                 weight = reader.read(entries[f"{name}.weight"]).view(layer.out_features, layer.in_features)
                 layer.store(weight, device=device, dtype=dtype)
+                layer.to(place)  # rounded where that is quick, then sent away
             if copy is not None:
                 copy.write(block, layers)
     model.notices = () if copy is None else tuple(copy.notices)
     return model.eval()
+
+
+def _bytes_of(model: AceStepTransformer, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> int:
+    """Bytes of some of a model's parameters as they are stored."""
+    total = 0
+    for name, shape in shapes.items():
+        owner = model.get_submodule(name.rpartition(".")[0])
+        is_stored = isinstance(owner, QuantisedLinear) and name.endswith(".weight")
+        total += codes_bytes(owner) if is_stored else math.prod(shape) * dtype.itemsize
+    return total
 
 
 def _copy_of(checkpoint: Checkpoint, quantisation: Quantisation, blocks: Mapping[str, Layers]) -> QuantisedCopy | None:
