@@ -36,6 +36,8 @@ _QUANTISED_PARTS = ("transformer_blocks.", "lyric_encoder.encoders.")
 # Of a LoRA layer: what is trained beside a weight (`engine.model.lora_layer`).
 _ADAPTER_PARTS = ("lora_A", "lora_B")
 _LARGEST = {8: 127, 4: 15}
+_PIECE = 2**22
+"""Numbers that are rounded at once."""
 _SMALLEST_SCALE = 2.0**-120
 """A scale of 4 bits below it counts as none: a sixteenth of it would leave bfloat16's ordinary range."""
 
@@ -94,7 +96,18 @@ def quantise(weight: Tensor, bits: Bits, *, name: str = "a weight") -> Codes:
     Raises:
         ModelError: A value of the weight called ``name`` is not finite.
     """
-    weight = weight.detach().float()
+    # In pieces: the arithmetic in float32 takes many times what is stored.
+    pieces = weight.detach().split(max(1, _PIECE // weight.shape[1]))
+    stored = [_quantised(piece, bits, name) for piece in pieces]
+    if len(stored) == 1:
+        return stored[0]
+    parts = {part: torch.cat([getattr(one, part) for one in stored]) for part, _ in _parts_of(stored[0])}
+    return stored[0]._replace(**parts)
+
+
+def _quantised(weight: Tensor, bits: Bits, name: str) -> Codes:
+    """Some rows of `quantise`."""
+    weight = weight.float()
     if not weight.isfinite().all():
         raise ModelError(f"{name} holds values that are not finite", hint="Download or copy the model again.")
     if bits == 8:
@@ -137,12 +150,12 @@ def dequantise(stored: Codes, shape: tuple[int, int], dtype: torch.dtype) -> Ten
     """
     codes, scale, offset, halves = stored
     if offset is None:
-        if codes.device.type == "mps":  # its kernels do not all narrow what they write
+        if not _narrows(codes.device):
             return (codes.float() * scale).to(dtype)
         return torch.mul(codes, scale, out=torch.empty_like(codes, dtype=dtype))
     assert halves is not None
     parted = codes[:, None] & halves
-    if dtype is not torch.bfloat16 or codes.device.type == "mps":
+    if not _narrows(codes.device) or dtype is not torch.bfloat16:
         wide = torch.addcmul(offset.float(), parted.float(), scale.float()).to(dtype)
     else:
         # The kernels compute bfloat16 in float32; codes are exact in it.
@@ -150,6 +163,11 @@ def dequantise(stored: Codes, shape: tuple[int, int], dtype: torch.dtype) -> Ten
     rows, columns = shape
     wide = wide.view(rows, -1)
     return wide if wide.shape[1] == columns else wide[:, :columns]
+
+
+def _narrows(device: torch.device) -> bool:
+    """Whether kernels write a narrower format than they compute in; those of MPS do not all."""
+    return device.type != "mps"
 
 
 class _Product(torch.autograd.Function):

@@ -150,6 +150,24 @@ class FinalLayer(nn.Module):
         return features.unflatten(-1, (-1, self.channels)).permute(0, 3, 2, 1)
 
 
+class SpeakerConstant(nn.Module):
+    """What a speaker embedder makes of no speaker, which is a vector of zeros: its bias.
+
+    Args:
+        bias: That of the embedder, (D,).
+    """
+
+    def __init__(self, bias: nn.Parameter) -> None:
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, speaker: Tensor) -> Tensor:
+        """(B, any width) to (B, D), in the dtype that the product would have."""
+        kind = speaker.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.bias.dtype
+        return self.bias.to(dtype).expand(speaker.shape[0], -1)
+
+
 class AceStepTransformer(nn.Module):
     """Predicts the velocity of a noisy latent under text, lyric and speaker conditions.
 
@@ -174,7 +192,7 @@ class AceStepTransformer(nn.Module):
         self.proj_in = PatchEmbedding(config.latent_height, dim)
         self.timestep_embedder = TimestepEmbedding(dim)
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
-        self.speaker_embedder = nn.Linear(config.speaker_embedding_dim, dim)
+        self.speaker_embedder: nn.Module = nn.Linear(config.speaker_embedding_dim, dim)
         self.genre_embedder = nn.Linear(config.text_embedding_dim, dim)
         # From a tensor: the constructor's own `normal_` is what `uniform` is there to avoid.
         table = uniform(config.lyric_encoder_vocab_size, config.lyric_hidden_size, bound=1.0)
@@ -196,6 +214,15 @@ class AceStepTransformer(nn.Module):
         """The dtype the model computes in (that of a table which is never quantised)."""
         return self.final_layer.scale_shift_table.dtype
 
+    def leave_speaker_out(self) -> None:
+        """Give up the speaker embedder's weight: songs from files have no speaker, so it takes no part.
+
+        The result stays bit-equal; a full checkpoint takes the weight from its source (`engine.model.load`). Nothing
+        happens where the embedder carries an adapter.
+        """
+        if isinstance(self.speaker_embedder, nn.Linear):
+            self.speaker_embedder = SpeakerConstant(self.speaker_embedder.bias)
+
     def encode_conditions(self, inputs: ConditionInputs) -> Conditions:
         """Embed speaker, text and lyrics into one sequence (spec 2.3); reusable over all steps of a sampling run.
 
@@ -204,9 +231,14 @@ class AceStepTransformer(nn.Module):
 
         Returns:
             Tokens (B, 1 + S_text + S_lyric, D) and their mask.
+
+        Raises:
+            ValueError: A speaker is given to a model that left its embedder out.
         """
         batch, device = inputs.text_states.shape[0], inputs.text_states.device
         speaker = inputs.speaker
+        if speaker is not None and isinstance(self.speaker_embedder, SpeakerConstant):
+            raise ValueError("the model was made ready for songs without a speaker (leave_speaker_out)")
         if speaker is None:
             speaker = torch.zeros(batch, self.config.speaker_embedding_dim, device=device)
         lyrics = self.lyric_encoder(self.lyric_embs(inputs.lyric_ids), inputs.lyric_mask)

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from engine.contract.config import Config
 from engine.contract.optimizers import embedder_config, embedder_values, has_own_optimizer
+from engine.model.transformer import AceStepTransformer
 from engine.optim.build import build_optimizer, trained_dtype
 from engine.optim.schedule import build_schedule, peak_learning_rate
 from engine.train.lyrics_embedder import is_embedder_name, make_embedder_trainable
@@ -24,6 +25,9 @@ def choose_trainable(model: nn.Module, config: Config) -> dict[str, nn.Parameter
         model: With its adapter on it, all else frozen (``lora``), or as loaded (``full``).
         config: ``model_type``, ``optimizer``, ``gradient_precision`` and the ``lyrics_embedder_*`` keys.
     """
+    if isinstance(model, AceStepTransformer):
+        # Trained, its weight would get no gradient and yet shrink by the optimizer's weight decay.
+        model.leave_speaker_out()
     if config.model_type == "full":
         model.requires_grad_(True)
     for parameter in model.parameters():

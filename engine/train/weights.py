@@ -14,7 +14,7 @@ from engine.contract.run_dir import ADAPTER_FILE
 from engine.export.adapter_file import read_adapter, write_adapter
 from engine.model.adapters import LoraSpec, adapter_state, known_modules, load_adapter_state
 from engine.model.load import Checkpoint, load_transformer, save_transformer
-from engine.model.transformer import AceStepTransformer
+from engine.model.transformer import AceStepTransformer, SpeakerConstant
 from engine.train.lyrics_embedder import embedder_equals, embedder_file, load_embedder, read_embedder, save_embedder
 
 
@@ -102,7 +102,10 @@ class FullWeights:
     def _read(self, folder: Path) -> nn.Module:
         source = replace(self._source, transformer=folder / TRANSFORMER_FOLDER)
         with_projectors = self._model.projectors is not None
-        return load_transformer(source, dtype=self._widest(), device="cpu", with_projectors=with_projectors)
+        read = load_transformer(source, dtype=self._widest(), device="cpu", with_projectors=with_projectors)
+        if isinstance(self._model.speaker_embedder, SpeakerConstant):
+            read.leave_speaker_out()
+        return read
 
     def _widest(self) -> torch.dtype:
         """Float32, unless every weight is trained in bfloat16."""

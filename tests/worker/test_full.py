@@ -39,6 +39,9 @@ def test_every_tensor_is_saved_and_the_dead_ones_are_the_source_s(workshop: Work
     assert dead and all(torch.equal(saved[name], source[name].float()) for name in dead)
     projectors = [name for name in source if name.startswith("projectors.")]
     assert projectors and all(torch.equal(saved[name], source[name].float()) for name in projectors)
+    # Songs from files have no speaker: what multiplies one gets no gradient, and must not decay either.
+    assert torch.equal(saved["speaker_embedder.weight"], source["speaker_embedder.weight"].float())
+    assert not torch.equal(saved["speaker_embedder.bias"], source["speaker_embedder.bias"].float())
     moved = [name for name in source if name not in dead and not torch.equal(saved[name], source[name].float())]
     live = [name for name in source if name not in dead and name not in projectors]
     assert len(moved) > 0.9 * len(live), sorted(set(live) - set(moved))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from optimum.quanto import AbsmaxOptimizer, qint8, quantize_weight
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -22,6 +26,7 @@ from engine.model.quantise import (
     Bits,
     Quantisation,
     QuantisedLinear,
+    _narrows,
     dequantise,
     keep_wide_weights,
     num_weights,
@@ -241,6 +246,84 @@ def test_a_new_adapter_is_the_quantised_model_and_lora_names_are_the_same(bits: 
 
 
 @pytest.mark.parametrize("bits", BITS)
+def test_a_live_model_with_an_adapter_is_quantised_layer_by_layer(bits: Bits, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = LoraSpec(rank=4, alpha=4, target_modules=WITH_CONVS)
+    fresh, live = small_model(), small_model()
+    quantise_layers(fresh, Quantisation(bits))
+    for model in (fresh, live):
+        add_lora(model, spec, seed=7)
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name:
+                nn.init.constant_(parameter, 0.01)
+    adapter = adapter_state(live)
+    parts = ("transformer_blocks.", "lyric_encoder.encoders.")
+    weights = {
+        name: weakref.ref(one)
+        for name, one in live.named_parameters()
+        if name.startswith(parts) and name.endswith("base_layer.weight")
+    }
+    alive: list[int] = []
+    store = QuantisedLinear.store
+
+    def count(self: QuantisedLinear, weight: Tensor, **how: Any) -> None:
+        alive.append(sum(one() is not None for one in weights.values()))
+        store(self, weight, **how)
+
+    monkeypatch.setattr(QuantisedLinear, "store", count)
+    quantise_layers(live, Quantisation(bits))
+    assert weights and all(one() is None for one in weights.values())
+    # One after the other: at each layer those before it are gone (the one under way, and the one just done, are not).
+    assert all(later <= earlier for earlier, later in itertools.pairwise(alive)) and alive[-1] <= 2
+    found, exact = live.state_dict(), fresh.state_dict()
+    assert found.keys() == exact.keys() and all(torch.equal(found[name], exact[name]) for name in exact)
+    assert all(torch.equal(tensor, adapter[name]) for name, tensor in adapter_state(live).items())
+    sample = small_sample(live.config)
+    assert torch.equal(sample.predict(live), sample.predict(fresh))
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_matrix_rounded_in_pieces_is_the_same(bits: Bits, monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = random_weight()
+    whole = quantise(weight, bits)
+    monkeypatch.setattr("engine.model.quantise._PIECE", 7 * 200)
+    pieces = quantise(weight, bits)
+    for one, other in zip(whole, pieces, strict=True):
+        assert (one is None and other is None) or torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bits", BITS)
+def test_where_kernels_do_not_narrow_the_same_comes_out(
+    bits: Bits, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = quantise(random_weight(), bits)
+    exact = dequantise(stored, (48, 200), dtype)
+    asked: list[str] = []
+    monkeypatch.setattr("engine.model.quantise._narrows", lambda device: asked.append(device.type) or False)
+    assert torch.equal(dequantise(stored, (48, 200), dtype), exact) and asked
+    monkeypatch.undo()
+    assert not _narrows(torch.device("mps")) and _narrows(torch.device("cuda")) and _narrows(CPU)
+
+
+def test_eight_bits_are_those_of_the_library_whose_name_they_have() -> None:
+    weight = random_weight()
+    weight[5] = 1  # a row of zeros has no scale there
+    scale = AbsmaxOptimizer()(weight, qtype=qint8, axis=0)
+    theirs, ours = quantize_weight(weight, qint8, axis=0, scale=scale), quantise(weight, 8)
+    assert torch.equal(theirs._scale, ours.scale) and torch.equal(theirs._data, ours.codes)
+    assert torch.equal(theirs.dequantize(), dequantise(ours, (48, 200), torch.float32))
+
+    # From bfloat16 it rounds scales to bfloat16 too, which costs precision; ours keep them in float32.
+    narrow = weight.bfloat16()
+    scale = AbsmaxOptimizer()(narrow, qtype=qint8, axis=0)
+    theirs, ours = quantize_weight(narrow, qint8, axis=0, scale=scale), quantise(narrow, 8)
+    assert (theirs._data.int() - ours.codes.int()).abs().max() <= 1
+    both = theirs.dequantize(), dequantise(ours, (48, 200), narrow.dtype)
+    errors = [(wide.float() - narrow.float()).norm() for wide in both]
+    assert errors[1] <= errors[0]
+
+
+@pytest.mark.parametrize("bits", BITS)
 def test_recomputing_changes_no_gradient(bits: Bits) -> None:
     gradients = []
     for every in (None, 1):
@@ -252,6 +335,8 @@ def test_recomputing_changes_no_gradient(bits: Bits) -> None:
         torch.manual_seed(0)
         model(sample.x_t, sample.t, model.encode_conditions(sample.inputs)).velocity.square().mean().backward()
         gradients.append({name: one.grad for name, one in model.named_parameters() if one.requires_grad})
+        layer = model.get_submodule("transformer_blocks.0.ff.point_conv.conv")
+        assert isinstance(layer, QuantisedLinear) and layer.keeps_wide == (every == 1)
     assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
     assert any(gradient.abs().max() > 0 for gradient in gradients[0].values())
 
