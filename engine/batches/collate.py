@@ -92,6 +92,26 @@ class Batch:
         """The same batch in page-locked memory, from which copies to a CUDA device run beside its work."""
         return self._mapped(lambda tensor: tensor.pin_memory())
 
+    def pieces(self, size: int) -> list[Batch]:
+        """The same samples in batches of at most ``size``, in order and padded as they are here."""
+        if len(self.files) <= size:
+            return [self]
+        return [self._part(begin, begin + size) for begin in range(0, len(self.files), size)]
+
+    def _part(self, begin: int, end: int) -> Batch:
+        changes: dict[str, Any] = {
+            field.name: value[begin:end]
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor | tuple)
+        }
+        ssl = self.ssl_targets and {name: targets[begin:end] for name, targets in self.ssl_targets.items()}
+        if ssl is not None and all(target is None for targets in ssl.values() for target in targets):
+            ssl = None
+        # Known of the whole alone: so divided that the sums are right.
+        changes["audio_s"] = self.audio_s * (min(end, len(self.files)) - begin) / len(self.files)
+        changes["num_lyrics_withheld"] = 0 if begin else self.num_lyrics_withheld
+        return dataclasses.replace(self, **changes, ssl_targets=ssl)
+
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
         tensors: dict[str, Any] = {
             field.name: change(value)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from engine.batches.bucket import Entry
-from engine.batches.mix import Mix, Pool, make_mix
+from engine.batches.mix import Bucket, Mix, Pool, make_mix
 from engine.contract.errors import ConfigError, DataError
 
 __all__ = ["Group", "GroupSampler", "Pool", "Visit"]
@@ -209,6 +209,19 @@ class GroupSampler:
             Visit(entry=bucket.entries[entry], position=step * self._stride + place, step=step, epoch=epoch)
             for place, entry in enumerate(entries)
         ]
+        return self._group(step, bucket, visits)
+
+    def longest(self, step: int) -> Group:
+        """A step's worth of the songs that take most memory: of all buckets, that with most sound in a micro-batch."""
+        buckets = [bucket for stretch in self._stretches for bucket in stretch.mix.buckets]
+        bucket = max(buckets, key=lambda bucket: bucket.batch_size * bucket.entries[0].clips[0].num_frames)
+        visits = [
+            Visit(entry=bucket.entries[place % len(bucket.entries)], position=step * self._stride + place, step=step)
+            for place in range(bucket.group_size)
+        ]
+        return self._group(step, bucket, visits)
+
+    def _group(self, step: int, bucket: Bucket, visits: Sequence[Visit]) -> Group:
         size = bucket.batch_size
         micro_batches = tuple(tuple(visits[begin : begin + size]) for begin in range(0, len(visits), size))
         return Group(step=step, backend_id=bucket.backend_id, bucket=bucket.label, micro_batches=micro_batches)

@@ -34,6 +34,7 @@ from engine.train.disk_guard import check_space
 from engine.train.features import seconds_without_features
 from engine.train.inbox import Inbox
 from engine.train.init_lora import FRESH, Start
+from engine.train.oom import Ladder
 from engine.train.phases import Phases
 from engine.train.prepare import Caches, Reporter, Songs
 from engine.train.setup import Built
@@ -54,6 +55,14 @@ class Run:
     reporter: Reporter
     assume_yes: bool
     start: Start = FRESH
+    ladder: Ladder | None = None
+
+    @property
+    def memory(self) -> Ladder:
+        """What is done when memory runs out; kept for all phases."""
+        if self.ladder is None:
+            self.ladder = Ladder.of(self.run_dir, self.config, self.device, self.emitter)
+        return self.ladder
 
 
 def run_started(run_dir: RunDir, device: torch.device | None, checkpoint: Path | None) -> RunStarted:

@@ -125,8 +125,10 @@ def _beats_its_base(trainer: Trainer, notes: dict[str, str]) -> bool:
     """Whether the held-out loss is lower with the adapter than without; both are told."""
     state = trainer.state
     trainer.measure_held_out()  # measured with the last save; again only where nothing had to be saved
-    if trainer.held_out.measured_step != state.step:  # a stop interrupted it: an older loss must not stand in
-        trainer.stop()
+    if trainer.held_out.measured_step != state.step:  # an older loss must not stand in
+        trainer.stop_if_asked()
+        notes["works"] += "; the held-out loss was not measured, because memory ran out"
+        return True
     with_adapter = state.heldout_last
     assert with_adapter is not None
     with untrained(state.model, trainer.config, trainer.family.checkpoint):

@@ -18,6 +18,7 @@ from engine.contract.files import read_json
 from engine.contract.run_dir import RunDir, checkpoint_step
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.family import AceStepV1
+from engine.model.load import read_transformer_config
 from engine.objective.timesteps import sigma_table
 from engine.telemetry.emitter import Emitter
 from engine.telemetry.hardware import HardwareReader
@@ -44,6 +45,7 @@ from engine.train.ema import restore_ema
 from engine.train.features import plan_features, with_ssl_features
 from engine.train.find_model import find_model
 from engine.train.finish import finish_full, finish_lora
+from engine.train.first_step import measure_first_step
 from engine.train.inbox import Inbox
 from engine.train.init_lora import begin_at, find_start
 from engine.train.low_disk import LowDisk
@@ -63,6 +65,7 @@ from engine.train.prepare import (
     scan_songs,
 )
 from engine.train.resume import find_checkpoint, load_checkpoint, with_kept_rate
+from engine.train.rungs import FINISHING, LOADING, PREPARING
 from engine.train.setup import Built, build_clips, build_model, clip_captions
 from engine.train.start_warnings import start_warnings
 from engine.train.stream import SampleStream, group_sampler, held_out_batches, sample_stream
@@ -144,6 +147,7 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
     with run.phases.span("load") as span:
         trainer, built = load(run, backends, songs, caches, checkpoint_folder)
         span.summary = say_loaded(run, built)
+    measure_first_step(trainer)
     with run.phases.span("train", total=trainer.max_steps) as span:
         try:
             trainer.train()
@@ -152,7 +156,8 @@ def run_phases(run: Run, checkpoint_folder: Path | None) -> Trainer:
         span.done = trainer.state.step
         span.summary = f"{trainer.state.step:,} of {trainer.max_steps:,} steps"
     with run.phases.span("finish") as span, trainer.state.as_judged():
-        run.emitter.emit(finish(run, trainer, built))
+        proofs = run.memory.attempt("finish", lambda: finish(run, trainer, built), kinds=FINISHING, retries=1)
+        run.emitter.emit(proofs)
         span.summary = str(run.run_dir.export.relative_to(run.run_dir.path))
     return trainer
 
@@ -175,16 +180,21 @@ def prepare(
     announce_plan(run, songs, caches, policy, start_step=start_step)
     note_use(run.run_dir, backends, songs, caches, all_captions(songs, clip_captions(run.config)))
     with run.phases.span("cache") as span:
-        index = fill_caches(
-            songs,
-            clip_captions(run.config),
-            caches,
-            config=run.config,
-            policy=policy,
-            family=run.family,
-            device=run.device,
-            reporter=run.reporter,
-            inbox=run.inbox,
+        # Everything finished is on disk at once: a second try goes on from there.
+        index = run.memory.attempt(
+            "cache",
+            lambda: fill_caches(
+                songs,
+                clip_captions(run.config),
+                caches,
+                config=run.memory.acting,
+                policy=policy,
+                family=run.family,
+                device=run.device,
+                reporter=run.reporter,
+                inbox=run.inbox,
+            ),
+            kinds=PREPARING,
         )
         span.done, span.total = len(index.entries), len(songs.entries)
         num_later = sum(entry.song.backend_id in policy.ondemand for entry in songs.entries)
@@ -213,10 +223,23 @@ def load(
     stream = sample_stream(songs, backends, reader, config=config, device=device)
     warn_of_repeats(run, stream)
     max_steps = num_steps(config, stream.sampler, warn=run.reporter.warn)
-    built = build_model(
-        config, family, max_steps=max_steps, with_projectors=ssl_weight > 0, device=device, start=run.start
-    )
-    put_state(run, songs, built, stream, checkpoint_folder)
+
+    def build() -> Built:
+        built = build_model(
+            run.memory.acting,
+            family,
+            max_steps=max_steps,
+            with_projectors=ssl_weight > 0,
+            device=device,
+            start=run.start,
+            warn=run.reporter.warn,
+        )
+        put_state(run, songs, built, stream, checkpoint_folder)
+        return built
+
+    run.memory.num_blocks = read_transformer_config(family.checkpoint.transformer).num_layers
+    built = run.memory.attempt("load", build, kinds=LOADING, retries=1)
+    run.memory.model, run.memory.step = built.model, built.state.step
     sigmas = sigma_table(config.flow_schedule_shift).to(device)
     clips = build_clips(
         config,
@@ -227,6 +250,7 @@ def load(
         run_dir=run.run_dir,
         device=device,
         emitter=run.emitter,
+        memory=run.memory,
     )
     trainer = Trainer(
         run_dir=run.run_dir,
@@ -244,6 +268,7 @@ def load(
         emitter=run.emitter,
         inbox=run.inbox,
         phases=run.phases,
+        memory=run.memory,
         saved_step=saved_step_of(run.run_dir, checkpoint_folder),
         going_on_from=None if config.resume_from_checkpoint == "latest" else checkpoint_folder,
         is_fresh=checkpoint_folder is None,
@@ -279,6 +304,7 @@ def held_out_loss(run: Run, songs: Songs, reader: SampleReader, sigmas: Tensor) 
         config=config,
         sigmas=sigmas,
         device=run.device,
+        memory=run.memory,
     )
 
 
@@ -294,5 +320,5 @@ def finish(run: Run, trainer: Trainer, built: Built) -> Proofs:
     if built.spec is None:
         return finish_full(trainer, run.family.checkpoint)
     with contextlib.closing(trainer.stream.groups(0)) as groups:
-        probe = next(groups)[0]
+        probe = run.memory.pieces([next(groups)[0]])[0]
     return finish_lora(trainer, built.spec, base_model=run.config.pretrained_model_name_or_path, probe=probe)

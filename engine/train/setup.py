@@ -13,7 +13,8 @@ from engine.contract.events import RunWarning
 from engine.contract.prompt_library import clip_texts
 from engine.contract.run_dir import RunDir
 from engine.lyrics.tokenizer import LyricTokenizer
-from engine.memory.recompute import set_recompute
+from engine.memory.copies import Warn, silent
+from engine.memory.live import set_memory_means
 from engine.model.adapters import LoraSpec, add_lora
 from engine.model.family import ModelFamily
 from engine.model.quantise import quantisation_of
@@ -23,6 +24,7 @@ from engine.train.device import base_dtype
 from engine.train.ema import build_ema
 from engine.train.init_lora import FRESH, Start
 from engine.train.lyrics_embedder import load_sibling_embedder
+from engine.train.oom import Ladder
 from engine.train.state import TrainState
 from engine.train.trainable import build_steppers, choose_trainable
 from engine.train.validate import ClipMaker, ClipPrompt
@@ -47,18 +49,21 @@ def build_model(
     with_projectors: bool,
     device: torch.device,
     start: Start = FRESH,
+    warn: Warn = silent,
 ) -> Built:
     """Load the model, make its trained part trainable, and build optimizer and schedule over it.
 
     Raises:
         ModelError: The checkpoint is damaged.
-        ConfigError: LoRA targets or optimizer settings do not fit.
+        ConfigError: LoRA targets, optimizer settings or means of saving memory do not fit.
+        OutOfMemoryError: Main memory has no room for the blocks that are to wait there.
     """
     model = family.load_model(
         dtype=base_dtype(config),
         device=device,
         with_projectors=with_projectors,
         quantisation=quantisation_of(config),
+        num_waiting=config.musubi_blocks_to_swap,
     )
     # Module dropout draws from torch's own generator; its state goes into every checkpoint.
     torch.manual_seed(config.seed)
@@ -78,8 +83,7 @@ def build_model(
         )
     else:
         weights = FullWeights(model, family.checkpoint)
-    if config.gradient_checkpointing:
-        set_recompute(model, every=config.gradient_checkpointing_interval or 1)
+    set_memory_means(model, config, device, warn=warn)
     model.train()
     trainable = choose_trainable(model, config)
     if start.lora is not None and config.lyrics_embedder_train:
@@ -112,6 +116,7 @@ def build_clips(
     run_dir: RunDir,
     device: torch.device,
     emitter: Emitter,
+    memory: Ladder,
 ) -> ClipMaker:
     """The test clips a configuration asks for; their codec is loaded here, once."""
     prompts = [
@@ -146,4 +151,5 @@ def build_clips(
         config=config,
         device=device,
         emitter=emitter,
+        memory=memory,
     )

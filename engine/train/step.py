@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,10 +60,12 @@ def train_step(
     ssl_weight: float,
     device: torch.device,
     clock: StepClock,
+    before_move: Callable[[], None] = lambda: None,
 ) -> StepResult:
     """Forward and backward over the micro-batches, clip, finite check, optimizer, schedule.
 
     The loss is the mean over the *samples* of the step, so 1 × 4 accumulated equals a batch of 4.
+    ``before_move`` is called once the gradients are sound, before a weight or an optimizer's memory changes.
 
     Raises:
         NonFiniteLossError: Loss or gradients are not finite; names the batch's files. The weights are untouched.
@@ -85,6 +87,7 @@ def train_step(
     _check_finite(state, micro_batches, terms_of, loss=loss, grad_norm=norm)
 
     lr, embedder_lr = state.rate(), state.embedder_rate()
+    before_move()
     with clock.span("optimizer"):
         _move(state, overflowed=not math.isfinite(norm), set_to_none=config.set_grads_to_none)
         state.step += 1

@@ -39,6 +39,12 @@ class SampleStream:
             for _, micro_batches in batches:
                 yield micro_batches
 
+    def longest(self, step: int) -> Sequence[Batch]:
+        """A step's micro-batches of the songs that take most memory, drawn as for ``step``."""
+        batches = load_batches([self.sampler.longest(step)], self.reader, num_workers=0, pin=self.pin)
+        with contextlib.closing(batches):  # type: ignore[type-var]
+            return next(batches)[1]
+
     def epoch_of(self, step: int) -> float:
         """Passes over the data done at a step."""
         return self.sampler.epoch_of(step)

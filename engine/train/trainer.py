@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -26,11 +26,14 @@ from engine.train.inbox import Inbox
 from engine.train.low_disk import LowDisk
 from engine.train.lyrics_embedder import untrained
 from engine.train.occasions import Occasions
+from engine.train.oom import GaveUpError, Ladder
 from engine.train.phases import Phases
 from engine.train.rollout_notice import begins_later, rollout_begins
+from engine.train.rungs import MEASURING
 from engine.train.state import TrainState
 from engine.train.step import StepResult, rollout_facts, train_step
 from engine.train.step_clock import StepClock
+from engine.train.undo import StepStart
 from engine.train.validate import ClipMaker, HeldOutLoss, Interrupted, measure_average
 from engine.train.weights import TrainedWeights
 
@@ -42,6 +45,9 @@ class Stream(Protocol):
 
     def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
         """Endless; closing the iterator ends its threads."""
+
+    def longest(self, step: int) -> Sequence[Batch]:
+        """A step's micro-batches of the longest songs that come from a step on."""
 
     def epoch_of(self, step: int) -> float:
         """Passes over the data done at a step."""
@@ -75,6 +81,7 @@ class Trainer:
     emitter: Emitter
     inbox: Inbox
     phases: Phases
+    memory: Ladder
     low_disk: LowDisk
     program: CheckpointProgram
     saved_step: int | None = None
@@ -83,6 +90,7 @@ class Trainer:
     _last_save: float = field(default_factory=time.monotonic)
     _began: tuple[int, float] = (0, 0.0)
     _awaits_rollout: bool = False
+    _has_moved: bool = False
     _clock: StepClock = field(init=False)
     occasions: Occasions = field(init=False)
 
@@ -112,22 +120,43 @@ class Trainer:
                 except StopRequested:  # asked for while a song that is encoded now waited for space on the disk
                     self.stop()
                 data_s = time.perf_counter() - fetched
-                result = train_step(
-                    self.state,
-                    micro_batches,
-                    family=self.family,
-                    config=self.config,
-                    sigmas=self.sigmas,
-                    ssl_weight=self.ssl_weight,
-                    device=self.device,
-                    clock=self._clock,
-                )
-                self.report(result, data_s=data_s)
+                self.report(self.take_step(micro_batches), data_s=data_s)
                 self.between_steps()
         finally:
             groups.close()
         # No step was left to take: the final weights still need a checkpoint of their own in this folder.
         self.save("end")
+
+    def take_step(self, micro_batches: Sequence[Batch]) -> StepResult:
+        """One optimizer step; where memory runs out it is taken again with less, and counts once.
+
+        Raises:
+            NonFiniteLossError: As `train_step`.
+            OutOfMemoryError: As `Ladder.attempt`.
+        """
+        start = StepStart(self.state, self.device, is_first=not self._has_moved)
+        result = self.memory.attempt(
+            "train",
+            lambda: self.compute(micro_batches, before_move=start.before_move),
+            batch=lambda: self.memory.largest(micro_batches),
+            restore=start.restore,
+        )
+        self._has_moved = True
+        return result
+
+    def compute(self, micro_batches: Sequence[Batch], *, before_move: Callable[[], None]) -> StepResult:
+        """`train_step` with what this run has, in pieces as small as memory wants them."""
+        return train_step(
+            self.state,
+            self.memory.pieces(micro_batches),
+            family=self.family,
+            config=self.config,
+            sigmas=self.sigmas,
+            ssl_weight=self.ssl_weight,
+            device=self.device,
+            clock=self._clock,
+            before_move=before_move,
+        )
 
     def begin(self) -> None:
         """Before the first step of this start: held-out loss of the untouched model, baseline clip.
@@ -155,6 +184,7 @@ class Trainer:
 
     def report(self, result: StepResult, *, data_s: float) -> None:
         """Emit the step."""
+        self.memory.step = self.state.step
         first_step, began = self._began
         done = self.state.step - first_step
         eta_s = (time.monotonic() - began) / done * (self.max_steps - self.state.step)
@@ -216,15 +246,7 @@ class Trainer:
         self.low_disk.check(self.run_dir.path, doing=f"saving step {self.state.step:,}")
         started = time.monotonic()
         with self.phases.span("save") as span, self.state.as_judged():
-            folder = write_checkpoint(
-                self.run_dir,
-                self.state,
-                self.weights,
-                config=self.config,
-                stream=self.stream.position(self.state.step),
-                device=self.device,
-                rolling=reason == "rolling",
-            )
+            folder = self.memory.attempt("save", lambda: self._write(rolling=reason == "rolling"), kinds=(), retries=2)
             span.summary = f"step {self.state.step:,}"
         self._last_save = time.monotonic()
         self.saved_step = self.state.step
@@ -249,25 +271,33 @@ class Trainer:
             self.warn("old_checkpoint_stays", f"{stuck.name} could not be removed; remove it by hand to free its space")
         self.program.start(folder)
 
+    def _write(self, *, rolling: bool) -> Path:
+        # Written aside and renamed: one that broke off leaves nothing behind.
+        return write_checkpoint(
+            self.run_dir,
+            self.state,
+            self.weights,
+            config=self.config,
+            stream=self.stream.position(self.state.step),
+            device=self.device,
+            rolling=rolling,
+        )
+
     def measure_held_out(self) -> None:
         """Held-out loss of the model as it is now, once a step; remembers first, last and best."""
         if not self.held_out.songs or self.held_out.measured_step == self.state.step:
             return
         with self.phases.span("validate") as span, self.state.as_judged():
             try:
-                loss = self.held_out.measure(
-                    self.state.model, step=self.state.step, should_stop=self.inbox.stop_requested
+                loss, ema_loss = self.memory.attempt(
+                    "validate", self._measure, kinds=MEASURING, batch=self.held_out.largest, can_do_without=True
                 )
             except Interrupted:
                 return
+            except GaveUpError as error:
+                self.warn("held_out_failed", f"the held-out loss was not measured: {error.reason}. Training goes on")
+                return
             span.summary = f"held-out loss {loss:.4f}"
-            ema_loss = measure_average(
-                self.held_out,
-                self.state.ema,
-                self.state.model,
-                step=self.state.step,
-                should_stop=self.inbox.stop_requested,
-            )
         self.state.heldout_last = loss
         if self.state.heldout_first is None:
             self.state.heldout_first = loss
@@ -275,6 +305,12 @@ class Trainer:
             self.state.best_step, self.state.best_loss = self.state.step, loss
         num_songs = len(self.held_out.songs)
         self.emitter.emit(ValidationLoss(step=self.state.step, loss=loss, num_songs=num_songs, ema_loss=ema_loss))
+
+    def _measure(self) -> tuple[float, float | None]:
+        """The held-out loss, and that of the averaged weights."""
+        model, step, should_stop = self.state.model, self.state.step, self.inbox.stop_requested
+        loss = self.held_out.measure(model, step=step, should_stop=should_stop)
+        return loss, measure_average(self.held_out, self.state.ema, model, step=step, should_stop=should_stop)
 
     def make_clips(self, *, suffix: str = "") -> None:
         """Test clips of the model as it is now, and of its average; a prompt that fails never stops training.

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import soundfile
@@ -31,6 +32,8 @@ from engine.sampling.sampler import SamplingSettings
 from engine.telemetry.emitter import Emitter
 from engine.train.device import release_memory
 from engine.train.ema import Ema
+from engine.train.oom import Ladder
+from engine.train.rungs import CLIPS
 from engine.train.step import precision_context
 
 PROGRESS_EVERY_S = 0.5
@@ -62,7 +65,12 @@ class HeldOutLoss:
     config: Config
     sigmas: Tensor
     device: torch.device
+    memory: Ladder
     measured_step: int | None = None
+
+    def largest(self) -> int:
+        """The most samples that are measured at once."""
+        return self.memory.largest(self.batches)
 
     def measure(self, model: nn.Module, *, step: int, should_stop: Callable[[], bool] = never) -> float:
         """The held-out loss of ``model`` as it is.
@@ -73,7 +81,7 @@ class HeldOutLoss:
         """
         total, count = torch.zeros((), dtype=torch.float64), 0
         with evaluation(model):
-            for cpu_batch in self.batches:
+            for cpu_batch in self.memory.pieces(self.batches):
                 if should_stop():
                     raise Interrupted
                 batch = cpu_batch.to(self.device)
@@ -129,6 +137,7 @@ class ClipMaker:
     config: Config
     device: torch.device
     emitter: Emitter
+    memory: Ladder
 
     def make(
         self, model: AceStepTransformer, *, step: int, should_stop: Callable[[], bool] = never, suffix: str = ""
@@ -148,7 +157,8 @@ class ClipMaker:
         for listed in self.prompts:
             prompt = replace(listed, name=f"{listed.name}{suffix}", seed=self._seed(listed, step))
             try:
-                self._make_one(model, prompt, step, should_stop)
+                make = partial(self._make_one, model, prompt, step, should_stop)
+                self.memory.attempt("validate", make, kinds=CLIPS, can_do_without=True)
                 made += 1
             except Interrupted:
                 raise
@@ -177,7 +187,9 @@ class ClipMaker:
     ) -> None:
         assert self.codec is not None
         started = time.monotonic()
-        self.codec.to(self.device)
+        # As memory has it by now: in blocks or whole, beside the model or on the processor.
+        settings = replace(self.settings, overlapped_decode=self.memory.acting.vae_enable_tiling)
+        self.codec.to("cpu" if self.memory.relief.clips_on_processor else self.device)
         try:
             with evaluation(model), precision_context(self.config, self.device):
                 audio = self.family.generate_clip(
@@ -189,7 +201,7 @@ class ClipMaker:
                     lyrics=prompt.lyrics,
                     seconds=prompt.seconds,
                     seed=prompt.seed,
-                    settings=self.settings,
+                    settings=settings,
                     device=self.device,
                     on_step=self._progress(prompt.name, should_stop),
                 )

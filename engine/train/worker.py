@@ -35,6 +35,8 @@ from engine.telemetry.emitter import Emitter
 from engine.train.inbox import Inbox
 
 LOCK_PATIENCE_S = 2.0
+# As torch's allocators, CUDA itself, its libraries (cuBLAS, cuDNN) and the system say it.
+_NO_MEMORY = ("out of memory", "not enough memory", "STATUS_ALLOC_FAILED", "cannot allocate memory")
 PACKAGES = ("acestep-tui", "torch", "diffusers", "transformers")
 
 
@@ -179,5 +181,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
+    text = str(error).replace("Cannot", "cannot")
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)

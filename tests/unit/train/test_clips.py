@@ -16,6 +16,7 @@ from torch import nn
 from engine.contract.config import Config
 from engine.contract.run_dir import RunDir
 from engine.sampling.sampler import SamplingSettings
+from engine.train.oom import Ladder
 from engine.train.validate import ClipMaker, ClipPrompt, Interrupted
 
 
@@ -54,6 +55,8 @@ class Heard:
 
 def maker(folder: Path, *prompts: str, **settings) -> ClipMaker:
     wanted = [ClipPrompt(f"p{index}", text, "", 0.25, 7, torch.zeros(1, 2)) for index, text in enumerate(prompts)]
+    config = Config.from_dict({"mixed_precision": "no", **settings})
+    device, heard = torch.device("cpu"), Heard()
     return ClipMaker(
         family=FakeFamily(),
         prompts=wanted,
@@ -61,9 +64,10 @@ def maker(folder: Path, *prompts: str, **settings) -> ClipMaker:
         codec=nn.Identity(),
         tokenizer=None,
         run_dir=RunDir(folder),
-        config=Config.from_dict({"mixed_precision": "no", **settings}),
-        device=torch.device("cpu"),
-        emitter=Heard(),
+        config=config,
+        device=device,
+        emitter=heard,
+        memory=Ladder(RunDir(folder), config, device, heard),
     )
 
 
