@@ -301,6 +301,15 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         step="hardware",
     ),
     Setting(
+        "oom_allow_quantisation",
+        "bool",
+        False,
+        "Memory",
+        "Fewer digits if memory runs out",
+        "Let a LoRA run store its frozen model in int8, then int4, when memory runs out and nothing else helps any "
+        "more: results differ a little. Without it such a run ends.",
+    ),
+    Setting(
         "ramtorch",
         "bool",
         False,
