@@ -36,7 +36,7 @@ _QUANTISED_PARTS = ("transformer_blocks.", "lyric_encoder.encoders.")
 # Of a LoRA layer: what is trained beside a weight (`engine.model.lora_layer`).
 _ADAPTER_PARTS = ("lora_A", "lora_B")
 _LARGEST = {8: 127, 4: 15}
-_PIECE = 2**22
+_PIECE = 2**20
 """Numbers that are rounded at once."""
 _SMALLEST_SCALE = 2.0**-120
 """A scale of 4 bits below it counts as none: a sixteenth of it would leave bfloat16's ordinary range."""

@@ -155,8 +155,9 @@ def finish_full(trainer: Trainer, source: Checkpoint) -> Proofs:
     exported = resolve_checkpoint(run_dir.export)
     with_projectors = state.model.projectors is not None
     loaded = load_transformer(exported, dtype=torch.float32, device="cpu", with_projectors=with_projectors)
-    live = state.model.state_dict()
-    loads = all(torch.equal(tensor, live[name].cpu().float()) for name, tensor in loaded.state_dict().items())
+    # Of what the model gave up the source's tensor is written (the speaker embedder's weight).
+    found, live = loaded.state_dict(), state.model.state_dict()
+    loads = all(torch.equal(found[name], tensor.cpu().float()) for name, tensor in live.items())
     emitter.emit(
         AdapterExported(
             path=str(run_dir.export.relative_to(run_dir.path)),
