@@ -106,10 +106,14 @@ class HostMemory:
         cudart = torch.cuda.cudart()
         address = buffer.data_ptr()
         if int(cudart.cudaHostRegister(address, buffer.numel(), _PORTABLE)) != 0:
-            # The refusal waits in CUDA's last-error slot; without this the next kernel launch would report it.
-            with contextlib.suppress(RuntimeError):
-                torch.ones(1, device=self._device)
+            _forget_failure(self._device)
             return False
         # Before the memory is freed, while CUDA still runs: at exit the system unlocks by itself.
         weakref.finalize(buffer, cudart.cudaHostUnregister, address).atexit = False
         return True
+
+
+def _forget_failure(device: torch.device) -> None:
+    """Take a refusal out of CUDA's last-error slot: else the next kernel launch would report it as its own."""
+    with contextlib.suppress(RuntimeError):
+        torch.ones(1, device=device)

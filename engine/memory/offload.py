@@ -6,6 +6,7 @@ and song. It pays for long pieces times many songs; the copies are short beside 
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ class InputOffload:
         self.copies = CopyStream(device)
         self._memory = HostMemory(device, warn=warn)
         self._buffers: list[Tensor] = []
-        self._newest: deque[KeptInput] = deque()
+        self._newest: deque[weakref.ref[KeptInput]] = deque()
 
     def keep(self, hidden: Tensor, *, is_first: bool) -> KeptInput:
         """Start sending an input, (B, T, D), to main memory; ``is_first``: a forward pass begins with it."""
@@ -66,9 +67,11 @@ class InputOffload:
             self._newest.clear()
         before = self._newest[-1] if self._newest else None
         kept = KeptInput(self, hidden.detach(), before)
-        self._newest.append(kept)
+        self._newest.append(weakref.ref(kept))
         if len(self._newest) > STAYING_INPUTS:
-            self._newest.popleft().leave_device()
+            oldest = self._newest.popleft()()
+            if oldest is not None:
+                oldest.leave_device()
         return kept
 
     def take(self, num_bytes: int) -> Tensor:
@@ -91,9 +94,9 @@ class InputOffload:
 
 
 class KeptInput:
-    """One input, on the device until `leave_device`, in main memory as long as this object lives."""
+    """One input, on the device until `leave_device`, in main memory as long as this object lives: as the graph does."""
 
-    def __init__(self, owner: InputOffload, hidden: Tensor, before: KeptInput | None) -> None:
+    def __init__(self, owner: InputOffload, hidden: Tensor, before: weakref.ref[KeptInput] | None) -> None:
         self._owner, self._before = owner, before
         self._shape, self._dtype, self._device = hidden.shape, hidden.dtype, hidden.device
         num_bytes = hidden.numel() * hidden.element_size()
@@ -127,9 +130,9 @@ class KeptInput:
         """The input on the device, (B, T, D); this object no longer holds it there."""
         self.start()
         self._owner.copies.wait(self._ticket)
-        if self._before is not None:
-            self._before.start()
-            self._before = None
+        before = None if self._before is None else self._before()
+        if before is not None:
+            before.start()
         here, self._here = self._here, None
         assert here is not None
         return here

@@ -72,6 +72,22 @@ def num_kept_inside_blocks(model: AceStepTransformer) -> int:
     return len(kept)
 
 
+def test_a_part_is_recomputed_with_the_same_gradients() -> None:
+    plain_loss, plain = step(train_mode_model())
+    model = train_mode_model()
+    set_recompute(model, 1, policy="selective")
+    watched = (model.transformer_blocks[0].ff, model.transformer_blocks[0].attn, model.lyric_encoder.encoders[1])
+    assert [calls(model, module) for module in watched] == [2, 1, 2]
+    model.zero_grad(set_to_none=True)
+    loss, gradients = step(model)
+    assert torch.equal(loss, plain_loss)
+    assert gradients.keys() == plain.keys()
+    assert all(torch.equal(gradients[name], plain[name]) for name in plain)
+    assert num_kept_inside_blocks(model) == 0
+    set_recompute(model, 2, policy="none")
+    assert [calls(model, module) for module in watched] == [1, 1, 1]
+
+
 def test_nothing_inside_a_block_is_kept() -> None:
     model = train_mode_model()
     assert num_kept_inside_blocks(model) >= 2 * len(model.transformer_blocks)
