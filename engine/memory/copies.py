@@ -36,9 +36,11 @@ def require_room_for_blocks(num_bytes: int, num_blocks: int) -> None:
     if not num_bytes or free is None or num_bytes + _LEFT_FREE_BYTES <= free:
         return
     fitting = max(0, free - _LEFT_FREE_BYTES) * num_blocks // num_bytes
+    needed, there = f"{num_bytes / 2**30:.1f} GiB", f"{free / 2**30:.1f} GiB"
+    blocks = "the block" if num_blocks == 1 else f"the {num_blocks} blocks"
     raise OutOfMemoryError(
-        f"{num_blocks} blocks need {num_bytes / 2**30:.1f} GiB of main memory to wait in; {free / 2**30:.1f} GiB are "
-        "free, of which 1 GiB is left for other things",
+        f"musubi_blocks_to_swap: {blocks} need {needed} of main memory to wait in; {there} are free, of which 1 GiB is "
+        "left for other things",
         hint=f"Set musubi_blocks_to_swap to {fitting} or less (now {num_blocks}), or close other programs.",
     )
 

@@ -62,13 +62,35 @@ def test_the_adapter_really_moves(workshop: Workshop):
 @pytest.mark.parametrize("model_type", ["lora", "full"])
 def test_recompute_changes_nothing(workshop: Workshop, model_type: str):
     runs = []
-    for name, setting in (("on", True), ("off", False)):
-        run_dir = workshop.run_dir(
-            name, gradient_checkpointing=setting, lora_dropout=0.1, max_train_steps=3, model_type=model_type
-        )
+    ways = {
+        "off": {"gradient_checkpointing": False},
+        "selective": {"gradient_checkpointing_policy": "selective"},
+        "full": {"gradient_checkpointing_policy": "full"},
+    }
+    for name, settings in ways.items():
+        run_dir = workshop.run_dir(name, lora_dropout=0.1, max_train_steps=3, model_type=model_type, **settings)
         assert workshop.train(run_dir) == 0
         runs.append([(event["loss"], event["grad_norm"]) for event in events(run_dir, "step")])
-    assert runs[0] == runs[1]
+    assert runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.parametrize("precision", ["no_change", "int8-quanto"])
+def test_blocks_in_main_memory_change_nothing(workshop: Workshop, precision: str):
+    common = {"lora_dropout": 0.1, "max_train_steps": 4, "checkpointing_steps": 2, "base_model_precision": precision}
+    common["validation_split"] = 0.3
+    waiting = {"musubi_blocks_to_swap": 1, "activation_offload": True}
+    plain, swapped = workshop.run_dir("plain", **common), workshop.run_dir("swapped", **common, **waiting)
+    assert workshop.train(plain) == 0
+    assert workshop.train(swapped) == 0
+    resumed = workshop.run_dir("resumed", **common, **waiting, resume_from_checkpoint=str(plain.checkpoint(2)))
+    assert workshop.train(resumed) == 0
+    facts = []
+    for run_dir in (plain, swapped, resumed):
+        steps = [(event["step"], event["loss"], event["grad_norm"]) for event in events(run_dir, "step")]
+        facts.append((steps[-2:], events(run_dir, "run_ended")[-1]["heldout_last"]))
+        assert_bit_equal(adapter(run_dir), adapter(plain))
+    assert facts[0] == facts[1] == facts[2] and facts[0][1] is not None
+    assert any(event["code"] == "memory_means" for event in events(swapped, "warning"))
 
 
 def test_accumulating_one_by_four_equals_a_batch_of_four(workshop: Workshop, monkeypatch):

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from engine.contract.errors import ConfigError, OutOfMemoryError
+from engine.hardware.host import HostReading
 from engine.memory import copies
 from engine.memory.block_swap import BlockSwap, is_swapping, num_ring_blocks, swap_blocks, swapped_blocks
 from engine.memory.copies import HostMemory, require_room_for_blocks
@@ -182,9 +182,9 @@ def test_an_apple_gpu_is_refused() -> None:
 
 
 def test_main_memory_without_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "read_host", lambda: SimpleNamespace(free_bytes=3 << 30))
+    monkeypatch.setattr(copies, "read_host", lambda: HostReading(free_bytes=3 << 30))
     require_room_for_blocks(2 << 30, 20)
-    with pytest.raises(OutOfMemoryError, match=r"20 blocks need 4\.0 GiB .* 3\.0 GiB are free") as error:
+    with pytest.raises(OutOfMemoryError, match=r"the 20 blocks need 4\.0 GiB .* 3\.0 GiB are free") as error:
         require_room_for_blocks(4 << 30, 20)
     assert "musubi_blocks_to_swap to 10 or less (now 20)" in error.value.hint
 

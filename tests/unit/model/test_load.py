@@ -14,8 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engine.contract.errors import DiskError, ModelError
+from engine.contract.errors import DiskError, ModelError, OutOfMemoryError
 from engine.contract.model_files import DIFFUSERS_WEIGHTS, SUB_FOLDERS, TEXT_ENCODER_FOLDER, TRANSFORMER_FOLDER
+from engine.hardware.host import HostReading
+from engine.memory import copies
+from engine.memory.block_swap import swapped_blocks
 from engine.model.card import real_config
 from engine.model.load import Checkpoint, load_transformer, resolve_checkpoint, save_transformer
 from engine.model.parameter_names import checkpoint_shapes, to_module_state
@@ -48,6 +51,26 @@ def test_the_loaded_tensors_are_the_files(tiny: Checkpoint, dtype: torch.dtype) 
     assert all(torch.equal(state[name], expected[name].to(dtype)) for name in state)
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
     assert not model.training
+
+
+def test_blocks_that_are_to_wait_are_loaded_into_main_memory(tiny: Checkpoint) -> None:
+    # "meta" stands for a card: what goes there is not in main memory.
+    model = load_transformer(tiny, dtype=torch.bfloat16, device="meta", num_waiting=1)
+    (waiting,) = swapped_blocks(1, len(model.transformer_blocks))
+    plain = dict(load_transformer(tiny, dtype=torch.bfloat16, device="cpu").named_parameters())
+    for name, parameter in model.named_parameters():
+        is_waiting = name.startswith(f"transformer_blocks.{waiting}.")
+        assert parameter.device.type == ("cpu" if is_waiting else "meta")
+        assert not is_waiting or torch.equal(parameter, plain[name])
+
+
+def test_blocks_that_main_memory_has_no_room_for_are_not_loaded(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "read_host", lambda: HostReading(free_bytes=1 << 30))
+    with pytest.raises(OutOfMemoryError, match="the block need"):
+        load_transformer(tiny, dtype=torch.bfloat16, device="meta", num_waiting=1)
+    load_transformer(tiny, dtype=torch.bfloat16, device="meta")
 
 
 def test_projectors_are_loaded_only_when_asked(tiny: Checkpoint) -> None:
