@@ -92,7 +92,7 @@ TRAINING_ROWS: tuple[Row, ...] = (
         33,
         "out of memory: train_batch_size, gradient_checkpointing",
         "both are named with their values, exit code 3, the last save point is kept",
-        ("tests/worker/test_out_of_memory.py::test_what_helps_is_named_with_its_values_and_the_last_save_point_stays",),
+        ("tests/worker/test_out_of_memory.py::test_fewer_digits_only_with_consent_and_exit_3_at_the_end",),
     ),
     Row(
         34,
