@@ -287,8 +287,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         minimum=0,
         maximum=27,
         step="hardware",
-        suits="6 to 20 where a card is too small",
-        value_words=(("0", "none"),),
+        suits="6 to 20 on a small card",
     ),
     Setting(
         "activation_offload",
