@@ -63,10 +63,20 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
 
 
-def _train(run_dir: RunDir, flags: set[str]) -> Work:
+def set_environment() -> None:
+    """What torch and its libraries read when they are imported; whatever the user has set stays."""
     # Threads that wait asleep, not spinning: beside other programs on the same cores a spinning worker is five times
-    # slower than a sleeping one (measured: docs/performance.md). Read by OpenMP when torch is imported.
+    # slower than a sleeping one (measured: docs/performance.md). Read by OpenMP.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Songs of many lengths leave holes in a card's memory; segments that grow have none. The second name is the older
+    # one, which torch still reads first; HIP's is that of AMD cards.
+    names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
+    if not any(name in os.environ for name in names):
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
+
+
+def _train(run_dir: RunDir, flags: set[str]) -> Work:
+    set_environment()
 
     def work(emitter: Emitter, inbox: Inbox) -> RunEnded:
         # torch takes seconds to import: the lock is held by then, and a second start is told at once.
@@ -78,7 +88,7 @@ def _train(run_dir: RunDir, flags: set[str]) -> Work:
 
 
 def _cache(run_dir: RunDir, flags: set[str]) -> Work:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_environment()
 
     def work(emitter: Emitter, inbox: Inbox) -> RunEnded:
         from engine.train.cache_task import build_cache_of
@@ -90,7 +100,7 @@ def _cache(run_dir: RunDir, flags: set[str]) -> Work:
 
 def _verify_model(run_dir: RunDir, flags: set[str]) -> Work:
     del flags
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_environment()
 
     def work(emitter: Emitter, inbox: Inbox) -> RunEnded:
         from engine.verify.task import verify_model

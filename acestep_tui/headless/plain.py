@@ -34,6 +34,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "adapter_exported": ("path", "format", "bytes", "verified"),
     "proofs": ("works", "loads", "resumes", "is_yours"),
     "command_done": ("command", "ok", "message"),
+    "memory_measured": ("peak_bytes", "reserved_bytes", "total_bytes", "step_s", "bucket", "batch_size"),
+    "memory_stepped_down": ("phase", "step", "rung", "needed_bytes", "free_bytes", "why"),
     "run_ended": ("outcome", "exit_code", "steps", "heldout_first", "heldout_last", "error", "hint"),
 }
 
@@ -42,7 +44,7 @@ SILENT = frozenset({"heartbeat", "hardware", "sample_progress"})
 _THINNED = frozenset({"scan_progress", "cache_progress", "download_progress"})
 
 # Free text is always quoted; identifiers only when they would break the line.
-_TEXT = frozenset({"file", "reason", "message", "summary", "error", "hint", "model"})
+_TEXT = frozenset({"file", "reason", "message", "summary", "error", "hint", "model", "why"})
 _BARE = re.compile(r"[^\s\"=\\]+\Z")
 _LOSSES = frozenset({"loss", "ema_loss", "base_loss", "heldout_first", "heldout_last", "ssl_loss", "grad_norm"})
 

@@ -65,7 +65,7 @@ def body(state: RunState, width: int, height: int) -> list[Content]:
         )
         lines = lines if lines else host.computer_rows(state, width)
     elif len(gpus) > 1:
-        lines = card_rows(gpus, width, height, planned=state.plan.vram_bytes if state.plan is not None else None)
+        lines = card_rows(gpus, width, height, planned=state.planned_vram_bytes)
     else:
         memory, load = _memory_rows(state, min(width, BLOCK)), _load_rows(state, min(width, BLOCK))
         lines = _in_blocks(memory, load, width) or [*memory, *load]
@@ -113,8 +113,7 @@ def card_rows(gpus: tuple[dict[str, Any], ...], width: int, height: int, *, plan
 def _card_lines(state: RunState, width: int, height: int) -> list[Content]:
     gpus = state.hardware.gpus if state.hardware is not None else ()
     if len(gpus) > 1:
-        planned = state.plan.vram_bytes if state.plan is not None else None
-        return card_rows(gpus, width, max(height - 14, 4), planned=planned)
+        return card_rows(gpus, width, max(height - 14, 4), planned=state.planned_vram_bytes)
     return _stacked(_memory_rows(state, min(width, BLOCK)), _load_rows(state, min(width, BLOCK)), width)
 
 
@@ -131,17 +130,20 @@ def _memory_rows(state: RunState, width: int) -> list[Content]:
     used, total = (reading.vram_used_bytes, reading.vram_total_bytes) if reading is not None else (None, None)
     if used is None and reading is not None:
         used = reading.vram_reserved_bytes  # Apple's memory is shared: only the part taken for training is known
-    planned = state.plan.vram_bytes if state.plan is not None and state.plan.vram_bytes else None
+    planned = state.planned_vram_bytes
     if is_preparing(state):
         planned = None  # the plan is training's; the encoders have their own, smaller need
     highest = state.vram_highest_bytes
-    is_over = planned is not None and highest is not None and highest > planned * 1.1
+    # A reading counts what the allocator keeps at hand and other programs have too, a measured peak does not.
+    measured = state.measured
+    expected = planned if measured is None else max(measured.peak_bytes, measured.used_bytes or 0)
+    is_over = expected is not None and highest is not None and highest > expected * 1.1
     rows = [
         figure("Memory", of_gigabytes(used, total), width),
         bar(width, share_of(used, total), mark=share_of(planned, total)),
     ]
     if planned is not None or not is_preparing(state):
-        told = f"highest {gigabytes(highest)}" + (f", planned about {gigabytes(planned)}" if planned else "")
+        told = f"highest {gigabytes(highest)}" + (f", {_basis(state)} {gigabytes(planned)}" if planned else "")
         rows.append(fit((told, WARNING if is_over else MUTED), width))
     return rows
 
@@ -169,14 +171,18 @@ def _load_rows(state: RunState, width: int) -> list[Content]:
 def _memory_facts(state: RunState) -> list[Content]:
     """The four numbers of a card's memory, each with what it means."""
     reading = state.hardware
-    planned = state.plan.vram_bytes if state.plan is not None and state.plan.vram_bytes else None
+    planned = "Planned, an estimate" if state.measured is None else "Measured with one step"
     numbers = (
         ("Used by all programs", reading.vram_used_bytes if reading is not None else None),
         ("Reserved by training", reading.vram_reserved_bytes if reading is not None else None),
         ("Highest of training", reading.vram_peak_bytes if reading is not None else None),
-        ("Planned, an estimate", planned),
+        (planned, state.planned_vram_bytes),
     )
     return [figure((label, MUTED), join((gigabytes(value), BOLD), (" GB", MUTED)), BLOCK) for label, value in numbers]
+
+
+def _basis(state: RunState) -> str:
+    return "planned about" if state.measured is None else "measured"
 
 
 def _celsius(value: float | None) -> str:

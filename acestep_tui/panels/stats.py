@@ -201,7 +201,7 @@ def highest_memory(state: RunState) -> tuple[int | None, int | None]:
     """The most memory that was taken, and what was planned: the card's, or the computer's where no card trained."""
     if state.plan is not None and not state.plan.vram_bytes:
         return state.ram_highest_bytes, state.plan.ram_bytes or None
-    return state.vram_highest_bytes, state.plan.vram_bytes if state.plan is not None else None
+    return state.vram_highest_bytes, state.planned_vram_bytes
 
 
 def _highest(state: RunState) -> Content:

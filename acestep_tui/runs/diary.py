@@ -48,7 +48,7 @@ _PHASE_WORDS = {
     "scan": "looking at your songs",
     "cache": "preparing your songs",
     "load": "loading the model",
-    "warmup": "warming up",
+    "warmup": "measuring one real step",
     "finish": "finishing",
 }
 

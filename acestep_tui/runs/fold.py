@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from acestep_tui.runs import diary, measures
 from acestep_tui.runs.prepared import Preparation
-from engine.contract import event_lines, events
+from engine.contract import event_lines, events, memory_events
 from engine.contract.event_base import Event
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _NEWEST: dict[type[Event], str] = {
     events.Plan: "plan",
     events.DataReady: "data",
     events.ModelLoaded: "model",
+    memory_events.MemoryMeasured: "measured",
     events.AdapterExported: "exported",
     events.Proofs: "proofs",
     events.DownloadProgress: "download",
@@ -104,6 +105,7 @@ def _begin(state: RunState, event: events.RunStarted, t: float) -> None:
     state.num_steps_of_start = 0
     # Its time left was that of a training that ended (or was to have fewer steps).
     state.step = replace(state.step, eta_s=None) if state.step is not None and state.step.step <= resumed else None
+    state.measured = None
     state.plan, state.data, state.prepared, state.sampling = None, None, Preparation(), None
     state.vram_highest_bytes = state.ram_highest_bytes = None
     state.exported, state.proofs, state.ended, state.ended_in = None, None, None, ""

@@ -16,7 +16,7 @@ from acestep_tui.runs.log import RunLog
 from acestep_tui.runs.measures import Split, Trend
 from acestep_tui.runs.prepared import Preparation
 from acestep_tui.runs.series import Series
-from engine.contract import event_lines, events
+from engine.contract import event_lines, events, memory_events
 from engine.contract.prompt_library import UNCONDITIONAL_NAME
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class RunState:
     durations: dict[str, deque[float]] = field(default_factory=dict)
 
     plan: events.Plan | None = None
+    measured: memory_events.MemoryMeasured | None = None
     data: events.DataReady | None = None
     model: events.ModelLoaded | None = None
     step: events.Step | None = None
@@ -146,6 +147,13 @@ class RunState:
             key=lambda one: (one.name.endswith(("_ema", "_base")), one.name.startswith(UNCONDITIONAL_NAME)),
             default=None,
         )
+
+    @property
+    def planned_vram_bytes(self) -> int | None:
+        """Memory of the card that training takes: measured by a real step, before that the plan's estimate."""
+        if self.measured is not None:
+            return self.measured.peak_bytes
+        return (self.plan.vram_bytes or None) if self.plan is not None else None
 
     @property
     def fetching(self) -> events.DownloadProgress | None:

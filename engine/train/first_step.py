@@ -39,7 +39,8 @@ def measure_first_step(trainer: Trainer) -> None:
         return
     with trainer.phases.span("warmup") as span:
         measured = prove_step(trainer, trainer.stream.longest(trainer.state.step))
-        span.summary = f"measured {measured.peak_bytes / 2**30:.1f} GB memory, {measured.step_s:.2f} s a step"
+        memory = f"{measured.peak_bytes / 2**30:.1f} GB of memory"
+        span.summary = f"measured {memory} and {measured.step_s:.2f} s for a step of the longest songs"
 
 
 def prove_step(trainer: Trainer, micro_batches: Sequence[Batch]) -> MemoryMeasured:
