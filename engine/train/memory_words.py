@@ -10,8 +10,8 @@ import torch
 
 from engine.hardware.gpu import GpuProcess, list_gpus, visible_gpu
 
-_ASKED_FOR = re.compile(r"Tried to allocate ([\d.]+) ([KMGT]?i?B)")
-_UNITS = {"B": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_ASKED_FOR = re.compile(r"Tried to allocate ([\d.]+) (bytes|[KMGT]iB)")
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _LEAST_TOLD = 2**28
 """What other programs hold is told from a quarter of a GiB on: a desktop alone takes less."""
 
@@ -67,7 +67,7 @@ def read_shortage(error: BaseException, device: torch.device) -> Shortage:
     text = str(error).strip()
     why = text.splitlines()[0] if text else type(error).__name__
     found = _ASKED_FOR.search(text)
-    needed = round(float(found[1]) * _UNITS[found[2]]) if found and found[2] in _UNITS else None
+    needed = round(float(found[1]) * _UNITS[found[2]]) if found else None
     if device.type != "cuda":
         return Shortage(why, device.type, needed)
     free, total = torch.cuda.mem_get_info(device)

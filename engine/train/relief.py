@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.contract.config import Config
+from engine.contract.errors import ConfigError
 from engine.contract.files import read_json, write_json
 from engine.contract.run_dir import RunDir
 
@@ -107,7 +108,7 @@ def kept_relief(run_dir: RunDir, config: Config, *, warn: Callable[[str, str], N
         relief.of(config)
     except FileNotFoundError:
         return Relief()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         warn(
             "memory_file_damaged", f"{path.name} cannot be read ({error}): the run starts with the settings as written"
         )

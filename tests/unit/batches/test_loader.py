@@ -136,3 +136,23 @@ def test_a_finite_stream_is_given_whole():
     groups = list(islice(stream().groups(), 3))
     assert [group for group, _ in load_batches(groups, read, num_workers=8)] == groups
     assert not loader_threads()
+
+
+def test_pieces_of_a_batch_hold_its_samples_as_they_are_padded_there():
+    features = {"mert": torch.randn(5, 8)}
+    lengths = (4, 6, 5)
+    samples = [
+        sample(length, file=f"{length}.wav", position=length, walk=length, lyrics_withheld=length == 4)
+        for length in lengths
+    ]
+    whole = collate([*samples[:2], dataclasses.replace(samples[2], ssl=features)], bucket="<3s")
+    assert whole.pieces(3) == [whole]
+    pieces = whole.pieces(2)
+    assert [piece.files for piece in pieces] == [("4.wav", "6.wav"), ("5.wav",)]
+    assert [piece.positions for piece in pieces] == [(4, 6), (5,)] and pieces[1].walks == (5,)
+    for name, tensor in tensors(whole).items():
+        assert torch.equal(torch.cat([tensors(piece)[name] for piece in pieces]), tensor), name
+    assert pieces[0].ssl_targets is None and pieces[1].ssl_targets == {"mert": (features["mert"],)}
+    assert sum(piece.audio_s for piece in pieces) == pytest.approx(whole.audio_s)
+    assert sum(piece.num_lyrics_withheld for piece in pieces) == whole.num_lyrics_withheld == 1
+    assert {piece.bucket for piece in pieces} == {"<3s"}

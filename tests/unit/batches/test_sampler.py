@@ -198,3 +198,17 @@ def test_buckets_with_too_few_songs_for_a_step_are_named():
     (bucket,) = GroupSampler([Pool("a", entries, batch_size=2)], seed=0, accumulation=2).repeating
     assert bucket[0].startswith("a/") and bucket[1:] == (3, 4)
     assert GroupSampler([Pool("a", entries, batch_size=3)], seed=0).repeating == []
+
+
+def test_the_longest_step_is_that_with_most_sound_at_once():
+    def longest(*pools: Pool):
+        return GroupSampler(list(pools), seed=1, accumulation=2).longest(7)
+
+    long, many = pool(1, 1, 1, batch_size=2), pool(9, backend_id="many", batch_size=8)
+    group = longest(long)
+    assert group.step == 7 and [len(visits) for visits in group.micro_batches] == [2, 2]
+    assert {visit.entry.song.relative_path for visits in group.micro_batches for visit in visits} == {"2/0.wav"}
+    positions = [visit.position for visits in group.micro_batches for visit in visits]
+    assert positions == list(range(28, 32))
+    # Eight songs of ten seconds are more than two of thirty.
+    assert longest(long, many).backend_id == "many"

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from acestep_tui.panels import gpu
 from acestep_tui.runs.state import RunState, fold_all
 from engine.contract import event_lines, events
+from engine.contract.memory_events import MemoryMeasured
 
 
 def records(*items: events.Event) -> list[event_lines.Record]:
@@ -122,3 +124,19 @@ def test_every_declared_kind_is_folded_without_error() -> None:
         }
         state = fold_all(records(event_type(**required)))
         assert state.num_unknown == 0, kind
+
+
+def test_a_measured_step_takes_the_place_of_the_estimate_until_the_next_start():
+    plan = events.Plan(vram_bytes=8 * 2**30, ram_bytes=1, disk_bytes=1, seconds=1.0, num_steps=9, num_epochs=1.0)
+    measured = MemoryMeasured(peak_bytes=7 * 2**30, step_s=1.5, bucket="240s", batch_size=4)
+    state = fold_all(records(started(), plan))
+    assert state.planned_vram_bytes == 8 * 2**30
+    state = fold_all(records(started(), plan, measured))
+    assert state.planned_vram_bytes == 7 * 2**30
+    reading = events.Hardware(vram_used_bytes=9 * 2**30, vram_total_bytes=12 * 2**30, gpu_name="RTX 4070")
+    card = dataclasses.replace(started(), device="RTX 4070")
+    before, after = (fold_all(records(card, plan, *more, reading)) for more in ((), (measured,)))
+    assert "highest 9.0, planned about 8.0" in "\n".join(line.plain for line in gpu.body(before, 37, 9))
+    assert "highest 9.0, measured 7.0" in "\n".join(line.plain for line in gpu.body(after, 37, 9))
+    assert "Measured with one step" in "\n".join(line.plain for line in gpu.page(after, 78, 40))
+    assert fold_all(records(started(), plan, measured, started(), plan)).planned_vram_bytes == 8 * 2**30
