@@ -68,7 +68,7 @@ class Codes(NamedTuple):
     smaller, which loses nothing.
 
     Attributes:
-        codes: 8 bits: (out, in) int8. 4 bits: (out, pairs, 64) uint8.
+        codes: 8 bits: (out, in) int8. 4 bits: (out, 1, pairs, 64) uint8.
         scale: 8 bits: (out, 1) float32. 4 bits: (out, 2, pairs, 1) bfloat16.
         offset: 4 bits: (out, 2, pairs, 1) bfloat16, what code 0 stands for; None at 8 bits, where it is zero.
         halves: 4 bits: (2, 1, 1) uint8, the bits of the two halves of a byte; None at 8 bits.
@@ -125,7 +125,7 @@ def _quantised(weight: Tensor, bits: Bits, name: str) -> Codes:
     offset = low.bfloat16()
     codes = ((groups - offset.float()) / scale).round_().clamp_(0, _LARGEST[4]).to(torch.uint8)
     scale[:, 1] /= 16
-    return Codes(codes[:, 0] | codes[:, 1] << 4, scale.bfloat16(), offset, _halves(weight.device))
+    return Codes(codes[:, :1] | codes[:, 1:] << 4, scale.bfloat16(), offset, _halves(weight.device))
 
 
 def _parts_of(stored: Codes) -> Iterator[tuple[str, Tensor]]:
@@ -154,7 +154,7 @@ def dequantise(stored: Codes, shape: tuple[int, int], dtype: torch.dtype) -> Ten
             return (codes.float() * scale).to(dtype)
         return torch.mul(codes, scale, out=torch.empty_like(codes, dtype=dtype))
     assert halves is not None
-    parted = codes[:, None] & halves
+    parted = codes & halves
     if not _narrows(codes.device) or dtype is not torch.bfloat16:
         wide = torch.addcmul(offset.float(), parted.float(), scale.float()).to(dtype)
     else:
@@ -255,7 +255,7 @@ class QuantisedLinear(nn.Linear):
             return {"codes": ((rows, columns), torch.int8), "scale": ((rows, 1), torch.float32)}
         pairs = -(-columns // (2 * GROUP_COLUMNS))
         a_group = ((rows, 2, pairs, 1), torch.bfloat16)
-        return {"codes": ((rows, pairs, GROUP_COLUMNS), torch.uint8), "scale": a_group, "offset": a_group}
+        return {"codes": ((rows, 1, pairs, GROUP_COLUMNS), torch.uint8), "scale": a_group, "offset": a_group}
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
