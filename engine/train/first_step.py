@@ -63,6 +63,7 @@ def prove_step(trainer: Trainer, micro_batches: Sequence[Batch]) -> MemoryMeasur
     state.ema = None  # its memory is there already, and it is not to see this step
 
     def restore() -> bool:
+        trainer.clock.forget()
         kept.restore()
         return True
 
@@ -84,7 +85,7 @@ def prove_step(trainer: Trainer, micro_batches: Sequence[Batch]) -> MemoryMeasur
             "warmup", work, batch=lambda: trainer.memory.largest(batches), restore=restore
         )
     finally:
-        kept.restore()
+        restore()
         state.ema = average
     event = MemoryMeasured(
         peak_bytes=reading.peak_bytes,

@@ -118,8 +118,9 @@ class Ladder:
                     raise
                 # The traceback holds the frames, and they hold what is to be freed.
                 shortage = self._read(error)
+            self._free()  # first, so that there is room for what is put back
             is_restored = restore()
-            self._free()
+            release_memory(self.device)
             if is_restored and retries > 0:
                 retries -= 1
                 self._say(phase, shortage, None)

@@ -74,5 +74,9 @@ class StepClock:
         room_s = max(0.0, step_s - forward_s - backward_s - (rollout_s or 0.0))
         return StepTimes(forward_s, backward_s, min(seconds.get("optimizer", 0.0), room_s), rollout_s)
 
+    def forget(self) -> None:
+        """Leave out what was timed since the last reading: that step was broken off, or undone."""
+        self._seconds, self._pending = {}, []
+
     def _add(self, part: Part, seconds: float) -> None:
         self._seconds[part] = self._seconds.get(part, 0.0) + seconds

@@ -91,11 +91,11 @@ class Trainer:
     _began: tuple[int, float] = (0, 0.0)
     _awaits_rollout: bool = False
     _has_moved: bool = False
-    _clock: StepClock = field(init=False)
+    clock: StepClock = field(init=False)
     occasions: Occasions = field(init=False)
 
     def __post_init__(self) -> None:
-        self._clock = StepClock(self.device)
+        self.clock = StepClock(self.device)
         self._began = (self.state.step, time.monotonic())
         self.occasions = Occasions(self.config, self.stream.epoch_of, self.max_steps)
 
@@ -135,11 +135,16 @@ class Trainer:
             OutOfMemoryError: As `Ladder.attempt`.
         """
         start = StepStart(self.state, self.device, is_first=not self._has_moved)
+
+        def restore() -> bool:
+            self.clock.forget()
+            return start.restore()
+
         result = self.memory.attempt(
             "train",
             lambda: self.compute(micro_batches, before_move=start.before_move),
             batch=lambda: self.memory.largest(micro_batches),
-            restore=start.restore,
+            restore=restore,
         )
         self._has_moved = True
         return result
@@ -154,7 +159,7 @@ class Trainer:
             sigmas=self.sigmas,
             ssl_weight=self.ssl_weight,
             device=self.device,
-            clock=self._clock,
+            clock=self.clock,
             before_move=before_move,
         )
 

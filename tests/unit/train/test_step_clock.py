@@ -86,3 +86,14 @@ def test_on_cuda_what_has_not_passed_is_read_with_the_next_step(monkeypatch: pyt
     times = clock.read(step_s=1.0)
     assert (times.forward_s, times.backward_s) == (pytest.approx(0.11), 0.0)
     assert times.optimizer_s == pytest.approx(0.03), "that of the step before, which this one waited for"
+
+
+def test_a_step_that_was_broken_off_is_left_out():
+    clock = StepClock(torch.device("cpu"))
+    with clock.span("forward"):
+        time.sleep(0.02)
+    clock.forget()
+    with clock.span("backward"):
+        pass
+    times = clock.read(1.0)
+    assert times.forward_s == 0.0 and times.backward_s is not None and times.backward_s < 0.02
