@@ -276,11 +276,9 @@ folder = Path(sys.argv[1])
 checkpoint = Checkpoint(*[folder] * 5)
 before = resident("VmRSS")
 how = Quantisation(int(sys.argv[3]), copies=Path(sys.argv[4])) if len(sys.argv) > 3 else None
-for _ in range(1 if how is None else 2):  # the second load reads what the first one kept
-    model = None
-    model = load_transformer(
-        checkpoint, dtype=getattr(torch, sys.argv[2]), device="cpu", with_projectors=True, quantisation=how
-    )
+model = load_transformer(
+    checkpoint, dtype=getattr(torch, sys.argv[2]), device="cpu", with_projectors=True, quantisation=how
+)
 print(resident("VmHWM") - before, sum(p.numel() * p.element_size() for p in (*model.parameters(), *model.buffers())))
 """
 
@@ -318,10 +316,17 @@ def test_loading_holds_the_model_once(wide_folder: Path) -> None:
 def test_quantising_holds_no_more_than_the_small_model_and_a_piece(wide_folder: Path, tmp_path: Path) -> None:
     file_bytes = (wide_folder / DIFFUSERS_WEIGHTS).stat().st_size
     command = [sys.executable, "-c", MEASURE, str(wide_folder), "bfloat16", "8", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    growth, model_bytes = map(int, done.stdout.split())
+    made, kept = (
+        map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()) for _ in range(2)
+    )
+    growth, model_bytes = made
     assert model_bytes < 0.75 * file_bytes, "most of it is quantised"
-    # Promised is 1.2 times the file; held is the result, one weight as it was and some rows of it in float32.
-    assert 0.8 * model_bytes <= growth <= model_bytes + 250e6
+    # Promised is 1.2 times the file; held is the result, one weight as it was and some rows of it in float32, and what
+    # the C library keeps of those for itself: between 160 and 270 MB by the run.
+    assert 0.8 * model_bytes <= growth <= model_bytes + 350e6
+    assert growth < file_bytes, "the model as it was is never whole in memory"
+    # The second process reads what the first one kept.
+    growth, model_bytes = kept
+    assert 0.8 * model_bytes <= growth <= 1.1 * model_bytes
     assert len(list(tmp_path.iterdir())) == 3 + real_config().lyric_encoder.num_blocks
     shutil.rmtree(tmp_path)
