@@ -84,6 +84,20 @@ class Batch:
     num_lyrics_withheld: int = 0
     walks: tuple[int, ...] = ()
 
+    @property
+    def longest(self) -> int:
+        """The most rows of a sample that a layer of the model sees: frames, conditions or distances between lyrics."""
+        num_text, num_lyrics = self.text_states.shape[1], self.lyric_ids.shape[1]
+        return max(self.latents.shape[-1], 1 + num_text + num_lyrics, 2 * num_lyrics - 1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of its tensors by name."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        named = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+        for encoder, targets in (self.ssl_targets or {}).items():
+            named |= {f"{encoder}.{index}": target for index, target in enumerate(targets) if target is not None}
+        return named
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch with its tensors on ``device``."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
@@ -125,8 +139,15 @@ class Batch:
         return dataclasses.replace(self, **tensors, ssl_targets=ssl)
 
 
-def collate(samples: Sequence[Sample], *, bucket: str) -> Batch:
-    """Stack samples of one bucket, padded at the end to the longest of each kind."""
+def collate(samples: Sequence[Sample], *, bucket: str, condition_multiple: int = 1) -> Batch:
+    """Stack samples of one bucket, padded at the end to the longest of each kind.
+
+    Args:
+        samples: At least one.
+        bucket: Label.
+        condition_multiple: Text and lyrics are padded further, to a multiple of so many tokens: fewer shapes, so that
+            compiled code and CUDA graphs are used again. What is padded has no part in the result.
+    """
     frames = [sample.latents.shape[-1] for sample in samples]
     longest = max(frames)
     ssl = {name: tuple(sample.ssl[name] for sample in samples) for name in samples[0].ssl}
@@ -134,10 +155,12 @@ def collate(samples: Sequence[Sample], *, bucket: str) -> Batch:
     return Batch(
         latents=torch.stack([_pad_last(sample.latents, longest) for sample in samples]),
         frame_mask=None if min(frames) == longest else _mask(frames).float(),
-        text_states=torch.nn.utils.rnn.pad_sequence([sample.text_states for sample in samples], batch_first=True),
-        text_mask=_mask([len(sample.text_states) for sample in samples]),
-        lyric_ids=torch.nn.utils.rnn.pad_sequence([sample.lyric_ids for sample in samples], batch_first=True),
-        lyric_mask=torch.nn.utils.rnn.pad_sequence([sample.lyric_mask for sample in samples], batch_first=True),
+        text_states=_stacked([sample.text_states for sample in samples], condition_multiple),
+        text_mask=_stacked(
+            [torch.ones(len(sample.text_states), dtype=torch.int64) for sample in samples], condition_multiple
+        ),
+        lyric_ids=_stacked([sample.lyric_ids for sample in samples], condition_multiple),
+        lyric_mask=_stacked([sample.lyric_mask for sample in samples], condition_multiple),
         noise=torch.stack([_pad_last(sample.noise, longest) for sample in samples]),
         timestep_index=torch.tensor([sample.timestep_index for sample in samples], dtype=torch.int64),
         ssl_targets=ssl if has_ssl else None,
@@ -148,6 +171,13 @@ def collate(samples: Sequence[Sample], *, bucket: str) -> Batch:
         num_lyrics_withheld=sum(sample.lyrics_withheld for sample in samples),
         walks=tuple(sample.walk for sample in samples),
     )
+
+
+def _stacked(sequences: Sequence[Tensor], multiple: int) -> Tensor:
+    """(B, L, ...): zeros behind each, L the longest rounded up to a multiple."""
+    stacked = torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True)
+    missing = -stacked.shape[1] % multiple
+    return functional.pad(stacked, (*[0, 0] * (stacked.dim() - 2), 0, missing)) if missing else stacked
 
 
 def _pad_last(tensor: Tensor, length: int) -> Tensor:

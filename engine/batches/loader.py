@@ -20,6 +20,7 @@ def load_batches(
     num_workers: int,
     prefetch: int = 2,
     pin: bool = False,
+    condition_multiple: int = 1,
 ) -> Generator[StepBatches, None, None]:
     """Give each group with its micro-batches, in order; the same for any number of workers.
 
@@ -34,10 +35,11 @@ def load_batches(
         num_workers: Threads; 0 reads in the consumer's thread, when asked.
         prefetch: Micro-batches kept ready beyond one per worker.
         pin: Put tensors into page-locked memory (CUDA).
+        condition_multiple: As for `collate`.
     """
 
     def load(visits: tuple[Visit, ...], bucket: str) -> Batch:
-        batch = collate([read(visit) for visit in visits], bucket=bucket)
+        batch = collate([read(visit) for visit in visits], bucket=bucket, condition_multiple=condition_multiple)
         return batch.pin() if pin else batch
 
     if num_workers == 0:

@@ -211,6 +211,12 @@ class GroupSampler:
         ]
         return self._group(step, bucket, visits)
 
+    @property
+    def num_lengths(self) -> int:
+        """Different lengths of pieces, in frames, that a batch is padded to at most."""
+        buckets = [bucket for stretch in self._stretches for bucket in stretch.mix.buckets]
+        return len({max(clip.num_frames for entry in bucket.entries for clip in entry.clips) for bucket in buckets})
+
     def longest(self, step: int) -> Group:
         """A step's worth of the songs that take most memory: of all buckets, that with most sound in a micro-batch."""
         buckets = [bucket for stretch in self._stretches for bucket in stretch.mix.buckets]

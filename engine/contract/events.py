@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from engine.contract.event_base import Event
-from engine.contract.memory_events import MemoryMeasured, MemorySteppedDown
+from engine.contract.memory_events import MemoryMeasured, MemorySteppedDown, StepsCompiled
 
 # Phase identifiers in the order they run, each with the word shown to the user.
 PHASES: dict[str, str] = {
@@ -388,6 +388,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         ModelChecked,
         MemoryMeasured,
         MemorySteppedDown,
+        StepsCompiled,
         RunWarning,
         Paused,
         CommandDone,

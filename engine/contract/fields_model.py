@@ -271,7 +271,6 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "Compile",
         "Compile the model for speed; auto does it where it pays.",
         choices=("auto", "on", "off"),
-        later_values=("on",),
         main_order=5,
         value_words=(("auto", "automatic"), ("on", "yes"), ("off", "no")),
     ),

@@ -1,4 +1,4 @@
-"""Events about the memory of the device that trains."""
+"""Events about the memory of the device that trains, and about how fast its steps are made."""
 
 from __future__ import annotations
 
@@ -44,3 +44,20 @@ class MemorySteppedDown(Event):
     needed_bytes: int | None = None
     free_bytes: int | None = None
     total_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepsCompiled(Event):
+    """How steps are made fast: at the beginning of the warm-up with `expected_s`, the seconds it may take; at its end
+    with `took_s` and what came of it.
+
+    `is_compiled`: the model's blocks run as compiled code. `has_graphs`: whole steps are replayed as CUDA graphs.
+    `reasons` says what is left out, and why.
+    """
+
+    kind: ClassVar[str] = "steps_compiled"
+    is_compiled: bool = False
+    has_graphs: bool = False
+    expected_s: float | None = None
+    took_s: float | None = None
+    reasons: tuple[str, ...] = ()

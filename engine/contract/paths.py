@@ -44,6 +44,11 @@ def quantised_models(config: Config | None = None) -> Path:
     return cache_root(config) / "quantised"
 
 
+def compiled_code(config: Config | None = None) -> Path:
+    """Where the compiler keeps what it made, for the next start."""
+    return cache_root(config) / "compiled"
+
+
 def user_cache() -> Path:
     """``$XDG_CACHE_HOME``, or ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -84,11 +84,13 @@ class _Rerun:
 def recomputed(function: Runner, *arguments: Any) -> Any:
     """``function(*arguments)``; in training, what its inside keeps for the backward pass is computed again there.
 
-    Gradients stay bit-equal: the state of the random generators is put back before, so dropout draws the same.
+    Gradients stay bit-equal: the state of the random generators is put back before, so dropout draws the same. (While a
+    CUDA graph is captured that is neither possible nor needed: dropout is keyed there, `engine.model.keyed_dropout`.)
     """
     if not torch.is_grad_enabled():
         return function(*arguments)
-    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=True)
+    is_capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=not is_capturing)
 
 
 def runner_of(model: AceStepTransformer) -> GroupRunner:

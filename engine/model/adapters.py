@@ -136,7 +136,15 @@ def add_lora(model: AceStepTransformer, spec: LoraSpec, *, seed: int) -> None:
         else:
             nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)
         up = torch.zeros(leaf.out_features, rank, dtype=torch.float32, device=device)
-        layer = LoraLayer(leaf, rank=rank, scale=spec.scale_of(name), dropout=spec.dropout, down=down.to(device), up=up)
+        layer = LoraLayer(
+            leaf,
+            rank=rank,
+            scale=spec.scale_of(name),
+            dropout=spec.dropout,
+            down=down.to(device),
+            up=up,
+            of_distances=name.endswith(".linear_pos"),
+        )
         put_in_place(model, name, layer.train(leaf.training))
 
 

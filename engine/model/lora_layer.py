@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.model.keyed_dropout import KeyedDropout
+
 ADAPTER_NAME = "lora_adapter"
 
 
-class LoraLayer(nn.Module):
+class LoraLayer(KeyedDropout):
     """Takes a linear layer's place; B starts at zero, so the output does not change.
 
     Args:
@@ -24,17 +26,25 @@ class LoraLayer(nn.Module):
         dropout: On the adapter's input while training, 0 ... 1.
         down: A, (rank, in) float32.
         up: B, (out, rank) float32.
+        of_distances: The input is one for all samples (`KeyedDropout`).
     """
 
     def __init__(
-        self, base_layer: nn.Linear, *, rank: int, scale: float, dropout: float, down: Tensor, up: Tensor
+        self,
+        base_layer: nn.Linear,
+        *,
+        rank: int,
+        scale: float,
+        dropout: float,
+        down: Tensor,
+        up: Tensor,
+        of_distances: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(dropout, base_layer.in_features, of_distances=of_distances)
         self.in_features, self.out_features = base_layer.in_features, base_layer.out_features
         self.base_layer = base_layer
         self.r = {ADAPTER_NAME: rank}
         self.scaling = {ADAPTER_NAME: scale}
-        self.dropout = dropout
         self.lora_A = nn.ModuleDict({ADAPTER_NAME: _linear(down)})
         self.lora_B = nn.ModuleDict({ADAPTER_NAME: _linear(up)})
         self._is_enabled = True
@@ -80,8 +90,8 @@ class LoraLayer(nn.Module):
         # Python. What is left out (a cast and back under autocast, a product with 1) changes no bit of the result.
         modules = self._modules
         down, up = (modules[part]._modules[ADAPTER_NAME]._parameters["weight"] for part in ("lora_A", "lora_B"))
-        if self.dropout > 0 and self.training:
-            x = F.dropout(x.to(down.dtype), self.dropout)
+        if self.probability > 0 and self.training:
+            x = self.dropped(x.to(down.dtype))
         elif not torch.is_autocast_enabled(x.device.type):
             x = x.to(down.dtype)
         delta = F.linear(F.linear(x, down), up)

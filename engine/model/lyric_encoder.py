@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from engine.model.calling import Runner, call
 from engine.model.card import LyricEncoderConfig
+from engine.model.keyed_dropout import KeyedDropout
 
 DROPOUT = 0.1
 """Of embedding, positions, feed-forward and residuals; attention weights have none."""
@@ -109,7 +110,7 @@ class LyricFeedForward(nn.Module):
         super().__init__()
         self.w_1 = nn.Linear(width, hidden)
         self.w_2 = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = KeyedDropout(DROPOUT, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, W) to (B, L, W)."""
@@ -126,12 +127,13 @@ class LyricLayer(nn.Module):
         self.feed_forward = LyricFeedForward(width, config.linear_units)
         self.norm_mha = nn.LayerNorm(width, eps=1e-5)
         self.norm_ff = nn.LayerNorm(width, eps=1e-5)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = KeyedDropout(DROPOUT, width)
+        self.dropout_ff = KeyedDropout(DROPOUT, width)
 
     def forward(self, x: Tensor, positions: Tensor, key_mask: Tensor) -> Tensor:
         """(B, L, W) to (B, L, W)."""
         x = x + self.dropout(self.self_attn(self.norm_mha(x), positions, key_mask))
-        return x + self.dropout(self.feed_forward(self.norm_ff(x)))
+        return x + self.dropout_ff(self.feed_forward(self.norm_ff(x)))
 
 
 class LyricEmbedding(nn.Module):
@@ -142,9 +144,9 @@ class LyricEmbedding(nn.Module):
         self.out = nn.Sequential(
             nn.Linear(config.input_size, config.output_size),
             nn.LayerNorm(config.output_size, eps=1e-5),
-            nn.Dropout(DROPOUT),
+            KeyedDropout(DROPOUT, config.output_size),
         )
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = KeyedDropout(DROPOUT, config.output_size)
         self.scale = config.output_size**0.5
 
     def forward(self, x: Tensor) -> Tensor:
@@ -160,9 +162,11 @@ class LyricEncoder(nn.Module):
         self.embed = LyricEmbedding(config)
         self.encoders = nn.ModuleList(LyricLayer(config) for _ in range(config.num_blocks))
         self.after_norm = nn.LayerNorm(config.output_size, eps=1e-5)
-        self.position_dropout = nn.Dropout(DROPOUT)
+        self.position_dropout = KeyedDropout(DROPOUT, config.output_size, of_distances=True)
         self.positions = RelativePositions(config.output_size)
+        # What `engine.memory` sets: whether a layer's call is recomputed, and whether it is compiled.
         self.run_layer: Runner = call
+        self.call_layer: Runner = call
 
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """Encode one batch of lyrics.
@@ -178,5 +182,5 @@ class LyricEncoder(nn.Module):
         positions = self.position_dropout(self.positions.rows(x.shape[1], x.device).to(x.dtype))
         key_mask = (mask > 0)[:, None, None, :]
         for layer in self.encoders:
-            x = self.run_layer(layer, x, positions, key_mask)
+            x = self.run_layer(self.call_layer, layer, x, positions, key_mask)
         return self.after_norm(x)

@@ -16,6 +16,7 @@ from engine.model.attention import BlockContext, RotaryTable, key_mask_of
 from engine.model.block import Block, rms_norm, uniform
 from engine.model.calling import Runner, call
 from engine.model.card import TransformerConfig
+from engine.model.keyed_dropout import DropoutKeys, give_keys
 from engine.model.lyric_encoder import LyricEncoder
 
 PATCH_CHANNELS = 8
@@ -208,11 +209,18 @@ class AceStepTransformer(nn.Module):
         # What `engine.memory.recompute` sets: how many blocks go through one call of the runner, and the runner.
         self.blocks_per_group = 1
         self.run_group: Runner = call
+        # What `engine.memory.compile` sets: how a block is called.
+        self.call_block: Runner = call
+        self.dropout_keys = DropoutKeys()
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype the model computes in (that of a table which is never quantised)."""
         return self.final_layer.scale_shift_table.dtype
+
+    def key_dropout(self, device: torch.device) -> None:
+        """From now on all module dropout follows ``dropout_keys``; to be called when the adapter is in place."""
+        self.dropout_keys = give_keys(self, device)
 
     def leave_speaker_out(self) -> None:
         """Give up the speaker embedder's weight: songs from files have no speaker, so it takes no part.
@@ -314,7 +322,7 @@ class AceStepTransformer(nn.Module):
         """The blocks of one group in order; the outputs of the wanted ones by index, and the last output."""
         recorded = {}
         for index in indices:
-            hidden = self.transformer_blocks[index](hidden, context)
+            hidden = self.call_block(self.transformer_blocks[index], hidden, context)
             if index in wanted:
                 recorded[index] = hidden
         return recorded, hidden

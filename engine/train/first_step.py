@@ -13,7 +13,6 @@ from engine.batches.collate import Batch
 from engine.contract.events import MemoryMeasured
 from engine.hardware.host import read_host
 from engine.planning.rollout_plan import rollout_plan
-from engine.train.step import StepResult
 from engine.train.trainer import Trainer
 from engine.train.undo import HostCopy
 
@@ -29,15 +28,17 @@ class _Reading:
 
 
 def measure_first_step(trainer: Trainer) -> None:
-    """Prove that a step fits, and tell what it takes; nothing on a processor, where it may take minutes.
+    """Compile what is to be compiled, prove that a step fits, and tell what it takes.
+
+    Without a compilation nothing happens on a processor, where a step may take minutes.
 
     Raises:
         OutOfMemoryError: It does not fit, whatever is done about it.
     """
     has_more = trainer.state.step < trainer.max_steps and not trainer.inbox.stop_requested()
-    if trainer.device.type == "cpu" or not has_more:
+    if (trainer.device.type == "cpu" and not trainer.speed.is_compiled) or not has_more:
         return
-    with trainer.phases.span("warmup") as span:
+    with trainer.phases.span("warmup") as span, trainer.speed.warming_up():
         measured = prove_step(trainer, trainer.stream.longest(trainer.state.step))
         memory = f"{measured.peak_bytes / 2**30:.1f} GB of memory"
         span.summary = f"measured {memory} and {measured.step_s:.2f} s for a step of the longest songs"
@@ -63,7 +64,6 @@ def prove_step(trainer: Trainer, micro_batches: Sequence[Batch]) -> MemoryMeasur
     state.ema = None  # its memory is there already, and it is not to see this step
 
     def restore() -> bool:
-        trainer.clock.forget()
         kept.restore()
         return True
 
@@ -71,13 +71,18 @@ def prove_step(trainer: Trainer, micro_batches: Sequence[Batch]) -> MemoryMeasur
         if not can_move:
             raise _NoRoomToMove
 
+    def once() -> float:
+        started = time.perf_counter()
+        with contextlib.suppress(_NoRoomToMove):
+            return trainer.compute(batches, before_move=before_move).result().step_s
+        return time.perf_counter() - started
+
     def work() -> tuple[_Reading, float]:
         _begin_reading(device)
-        started = time.perf_counter()
-        result: StepResult | None = None
-        with contextlib.suppress(_NoRoomToMove):
-            result = trainer.compute(batches, before_move=before_move)
-        step_s = time.perf_counter() - started if result is None else result.step_s
+        for _ in range(trainer.speed.num_warm_ups):
+            trainer.speed.without_on_failure(once, restore=restore)
+            restore()
+        step_s = once()
         return _read(device), step_s
 
     try:

@@ -55,6 +55,7 @@ class Ladder:
         num_blocks: Of the model.
         model: The model in memory, once it is loaded: it follows `relief`.
         step: Optimizer steps done, for words and events.
+        give_back: Lets go of memory that is held only for speed.
     """
 
     run_dir: RunDir
@@ -65,6 +66,7 @@ class Ladder:
     num_blocks: int = 0
     model: AceStepTransformer | None = None
     step: int = 0
+    give_back: Callable[[], None] = lambda: None
     _tried: list[str] = field(default_factory=list)
 
     @classmethod
@@ -155,6 +157,7 @@ class Ladder:
         return shortage
 
     def _free(self) -> None:
+        self.give_back()
         gc.collect()
         release_memory(self.device)
 

@@ -67,6 +67,7 @@ from engine.train.prepare import (
 from engine.train.resume import find_checkpoint, load_checkpoint, with_kept_rate
 from engine.train.rungs import FINISHING, LOADING, PREPARING
 from engine.train.setup import Built, build_clips, build_model, clip_captions
+from engine.train.speed import CONDITION_MULTIPLE, Speed
 from engine.train.start_warnings import start_warnings
 from engine.train.stream import SampleStream, group_sampler, held_out_batches, sample_stream
 from engine.train.trainer import Trainer
@@ -240,6 +241,16 @@ def load(
     run.memory.num_blocks = read_transformer_config(family.checkpoint.transformer).num_layers
     built = run.memory.attempt("load", build, kinds=LOADING, retries=1)
     run.memory.model, run.memory.step = built.model, built.state.step
+    speed = Speed.of(
+        config,
+        built.state,
+        device,
+        run.emitter,
+        num_steps=max_steps - built.state.step,
+        num_lengths=stream.sampler.num_lengths,
+    )
+    stream.condition_multiple = CONDITION_MULTIPLE if speed.is_compiled else 1
+    run.memory.give_back = speed.make_room
     sigmas = sigma_table(config.flow_schedule_shift).to(device)
     clips = build_clips(
         config,
@@ -273,6 +284,7 @@ def load(
         going_on_from=None if config.resume_from_checkpoint == "latest" else checkpoint_folder,
         is_fresh=checkpoint_folder is None,
         low_disk=LowDisk.of(config, warn=run.reporter.warn, should_stop=run.inbox.stop_requested),
+        speed=speed,
         program=CheckpointProgram.of(config.post_checkpoint_script, warn=run.reporter.warn),
     )
     return trainer, built

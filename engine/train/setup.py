@@ -84,6 +84,7 @@ def build_model(
     else:
         weights = FullWeights(model, family.checkpoint)
     set_memory_means(model, config, device, warn=warn)
+    model.key_dropout(device)
     model.train()
     trainable = choose_trainable(model, config)
     if start.lora is not None and config.lyrics_embedder_train:

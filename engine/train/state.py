@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from engine.model.transformer import AceStepTransformer
 from engine.optim.memory import load_memory, memory_tensors
 from engine.train.ema import Ema
 
@@ -49,9 +50,10 @@ class TrainState:
         best_loss: That loss.
         audio_s: Seconds of audio trained on.
         train_s: Seconds spent in training, over all starts.
+        halted: () float32 on the device, 1 once a step was bad; every later step is then left out. None until needed.
     """
 
-    model: nn.Module
+    model: AceStepTransformer
     trainable: dict[str, nn.Parameter]
     optimizer: Optimizer
     schedule: LambdaLR
@@ -65,6 +67,26 @@ class TrainState:
     best_loss: float | None = None
     audio_s: float = 0.0
     train_s: float = 0.0
+    halted: torch.Tensor | None = None
+
+    @property
+    def can_move_unread(self) -> bool:
+        """Whether the optimizers can leave out a bad step by themselves, on the device: torch's fused ones can.
+
+        Elsewhere the host has to look at the loss before a weight moves, and waits for it.
+        """
+        return self.scaler is None and all(
+            group.get("fused") and group["params"][0].device.type == "cuda"
+            for optimizer in self.optimizers
+            for group in optimizer.param_groups
+        )
+
+    def halt_where(self, is_bad: torch.Tensor) -> None:
+        """From now on no weight moves where ``is_bad``, () bool on the device, holds; nor later."""
+        bad = is_bad.float()
+        self.halted = bad if self.halted is None else torch.maximum(self.halted, bad)
+        for optimizer in self.optimizers:
+            optimizer.found_inf = self.halted  # type: ignore[attr-defined]  # what a loss scaler tells them
 
     @property
     def optimizers(self) -> tuple[Optimizer, ...]:

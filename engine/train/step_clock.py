@@ -24,59 +24,85 @@ class StepTimes:
 
 
 class StepClock:
-    """Times the parts of a step.
+    """Times the parts of a step, and the whole.
 
-    On the processor by the clock. A CUDA device works behind the host's back, so there its own time stamps are
-    recorded in its queue and read once they have passed: after the step's one wait for the device everything before it
-    has. The optimizer runs after that wait, so its time is read one step later, in the step that it delayed. On MPS the
-    parts are not known.
+    On the processor by the clock. A CUDA device works behind the host's back, so there its own time stamps are recorded
+    in its queue, to be read when they have passed. On MPS the parts are not known.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._seconds: dict[Part, float] = {}
-        self._pending: list[tuple[Part, torch.cuda.Event, torch.cuda.Event]] = []
+        self._began: _Stamp | None = None
+        self._spans: list[tuple[Part, _Stamp, _Stamp]] = []
+
+    def begin(self) -> None:
+        """A step begins; what was timed of one that was broken off is left out."""
+        self._spans, self._began = [], _Stamp(self._device)
 
     @contextlib.contextmanager
     def span(self, part: Part) -> Iterator[None]:
         """Time a block as a part; blocks of the same part add up."""
-        if self._device.type == "cuda":
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            stream = torch.cuda.current_stream(self._device)
-            begin.record(stream)
-            yield
-            end.record(stream)
-            self._pending.append((part, begin, end))
+        begin = _Stamp(self._device)
+        yield
+        self._spans.append((part, begin, _Stamp(self._device)))
+
+    def end(self) -> Spans:
+        """The step is over, or all of it is in the device's queue."""
+        assert self._began is not None
+        spans = Spans(self._device, self._began, _Stamp(self._device), tuple(self._spans))
+        self._began, self._spans = None, []
+        return spans
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The time stamps of one step."""
+
+    device: torch.device
+    began: _Stamp
+    ended: _Stamp
+    parts: tuple[tuple[Part, _Stamp, _Stamp], ...]
+
+    @property
+    def are_over(self) -> bool:
+        """Whether reading them waits for nothing."""
+        return self.ended.has_passed
+
+    def read(self) -> tuple[float, StepTimes]:
+        """Seconds of the whole step and of its parts; waits for its end."""
+        step_s = self.ended.since(self.began)
+        if self.device.type == "mps":
+            return step_s, StepTimes()
+        seconds: dict[Part, float] = {}
+        for part, begin, end in self.parts:
+            seconds[part] = seconds.get(part, 0.0) + end.since(begin)
+        return step_s, StepTimes(
+            seconds.get("forward", 0.0),
+            seconds.get("backward", 0.0),
+            seconds.get("optimizer", 0.0),
+            seconds.get("rollout"),
+        )
+
+
+class _Stamp:
+    """A moment on the device's own clock."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._event: torch.cuda.Event | None = None
+        self._time = 0.0
+        if device.type == "cuda":
+            self._event = torch.cuda.Event(enable_timing=True)
+            self._event.record(torch.cuda.current_stream(device))
         else:
-            began = time.perf_counter()
-            yield
-            self._add(part, time.perf_counter() - began)
+            self._time = time.perf_counter()
 
-    def read(self, step_s: float) -> StepTimes:
-        """What has passed since the last reading; never waits.
+    @property
+    def has_passed(self) -> bool:
+        return self._event is None or self._event.query()
 
-        Args:
-            step_s: The whole step by the host's clock. An optimizer that worked on while the host was elsewhere is
-                counted only as far as it fits, so that the parts are never more than the whole.
-        """
-        pending = self._pending
-        self._pending = []
-        for part, begin, end in pending:
-            if end.query():
-                self._add(part, begin.elapsed_time(end) / 1000)
-            else:
-                self._pending.append((part, begin, end))
-        seconds, self._seconds = self._seconds, {}
-        if self._device.type == "mps":
-            return StepTimes()
-        forward_s, backward_s = seconds.get("forward", 0.0), seconds.get("backward", 0.0)
-        rollout_s = seconds.get("rollout")
-        room_s = max(0.0, step_s - forward_s - backward_s - (rollout_s or 0.0))
-        return StepTimes(forward_s, backward_s, min(seconds.get("optimizer", 0.0), room_s), rollout_s)
-
-    def forget(self) -> None:
-        """Leave out what was timed since the last reading: that step was broken off, or undone."""
-        self._seconds, self._pending = {}, []
-
-    def _add(self, part: Part, seconds: float) -> None:
-        self._seconds[part] = self._seconds.get(part, 0.0) + seconds
+    def since(self, before: _Stamp) -> float:
+        """Seconds; waits until this moment has passed."""
+        if self._event is None or before._event is None:
+            return self._time - before._time
+        self._event.synchronize()
+        return before._event.elapsed_time(self._event) / 1000

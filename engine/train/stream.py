@@ -22,7 +22,11 @@ from engine.train.prepare import Songs
 
 @dataclass
 class SampleStream:
-    """The endless stream of batches of a run, from any step on."""
+    """The endless stream of batches of a run, from any step on.
+
+    Attributes:
+        condition_multiple: Captions and lyrics of a batch are padded to a multiple of so many tokens.
+    """
 
     sampler: GroupSampler
     reader: SampleReader
@@ -30,18 +34,32 @@ class SampleStream:
     num_workers: int
     prefetch: int
     pin: bool
+    condition_multiple: int = 1
 
     def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
         """Micro-batches of each step; closing the generator ends the loader's threads."""
         groups = self.sampler.groups(from_step)
-        batches = load_batches(groups, self.reader, num_workers=self.num_workers, prefetch=self.prefetch, pin=self.pin)
+        batches = load_batches(
+            groups,
+            self.reader,
+            num_workers=self.num_workers,
+            prefetch=self.prefetch,
+            pin=self.pin,
+            condition_multiple=self.condition_multiple,
+        )
         with contextlib.closing(batches):  # type: ignore[type-var]
             for _, micro_batches in batches:
                 yield micro_batches
 
     def longest(self, step: int) -> Sequence[Batch]:
         """A step's micro-batches of the songs that take most memory, drawn as for ``step``."""
-        batches = load_batches([self.sampler.longest(step)], self.reader, num_workers=0, pin=self.pin)
+        batches = load_batches(
+            [self.sampler.longest(step)],
+            self.reader,
+            num_workers=0,
+            pin=self.pin,
+            condition_multiple=self.condition_multiple,
+        )
         with contextlib.closing(batches):  # type: ignore[type-var]
             return next(batches)[1]
 

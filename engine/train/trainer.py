@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,16 +29,21 @@ from engine.train.lyrics_embedder import untrained
 from engine.train.occasions import Occasions
 from engine.train.oom import GaveUpError, Ladder
 from engine.train.phases import Phases
+from engine.train.reading import PendingStep, StepResult
 from engine.train.rollout_notice import begins_later, rollout_begins
 from engine.train.rungs import MEASURING
+from engine.train.speed import Speed
 from engine.train.state import TrainState
-from engine.train.step import StepResult, rollout_facts, train_step
+from engine.train.step import Maths, begin_step, rollout_facts
 from engine.train.step_clock import StepClock
 from engine.train.undo import StepStart
 from engine.train.validate import ClipMaker, HeldOutLoss, Interrupted, measure_average
 from engine.train.weights import TrainedWeights
 
 PAUSE_POLL_S = 0.2
+
+MOST_UNREAD = 2
+"""Steps that the device may be behind the host. More would only make the monitor late: two keep the device busy."""
 
 
 class Stream(Protocol):
@@ -84,6 +90,7 @@ class Trainer:
     memory: Ladder
     low_disk: LowDisk
     program: CheckpointProgram
+    speed: Speed
     saved_step: int | None = None
     going_on_from: Path | None = None
     is_fresh: bool = False
@@ -91,11 +98,10 @@ class Trainer:
     _began: tuple[int, float] = (0, 0.0)
     _awaits_rollout: bool = False
     _has_moved: bool = False
-    clock: StepClock = field(init=False)
+    _unread: deque[tuple[PendingStep, float]] = field(default_factory=deque)
     occasions: Occasions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.clock = StepClock(self.device)
         self._began = (self.state.step, time.monotonic())
         self.occasions = Occasions(self.config, self.stream.epoch_of, self.max_steps)
 
@@ -120,48 +126,58 @@ class Trainer:
                 except StopRequested:  # asked for while a song that is encoded now waited for space on the disk
                     self.stop()
                 data_s = time.perf_counter() - fetched
-                self.report(self.take_step(micro_batches), data_s=data_s)
+                self._unread.append((self.take_step(micro_batches), data_s))
+                self.read_steps(all_of_them=False)
                 self.between_steps()
         finally:
             groups.close()
         # No step was left to take: the final weights still need a checkpoint of their own in this folder.
         self.save("end")
 
-    def take_step(self, micro_batches: Sequence[Batch]) -> StepResult:
+    def take_step(self, micro_batches: Sequence[Batch]) -> PendingStep:
         """One optimizer step; where memory runs out it is taken again with less, and counts once.
 
         Raises:
-            NonFiniteLossError: As `train_step`.
+            NonFiniteLossError: As `begin_step`.
             OutOfMemoryError: As `Ladder.attempt`.
         """
         start = StepStart(self.state, self.device, is_first=not self._has_moved)
-
-        def restore() -> bool:
-            self.clock.forget()
-            return start.restore()
-
-        result = self.memory.attempt(
+        pending = self.memory.attempt(
             "train",
-            lambda: self.compute(micro_batches, before_move=start.before_move),
+            lambda: self.speed.without_on_failure(
+                lambda: self.compute(micro_batches, before_move=start.before_move), restore=start.restore
+            ),
             batch=lambda: self.memory.largest(micro_batches),
-            restore=restore,
+            restore=start.restore,
         )
         self._has_moved = True
-        return result
+        return pending
 
-    def compute(self, micro_batches: Sequence[Batch], *, before_move: Callable[[], None]) -> StepResult:
-        """`train_step` with what this run has, in pieces as small as memory wants them."""
-        return train_step(
-            self.state,
-            self.memory.pieces(micro_batches),
+    def compute(self, micro_batches: Sequence[Batch], *, before_move: Callable[[], None]) -> PendingStep:
+        """`begin_step` with what this run has, in pieces as small as memory wants them."""
+        maths = Maths(
             family=self.family,
             config=self.config,
             sigmas=self.sigmas,
             ssl_weight=self.ssl_weight,
             device=self.device,
-            clock=self.clock,
-            before_move=before_move,
+            clock=StepClock(self.device),
+            graphs=self.speed.graphs,
         )
+        return begin_step(self.state, self.memory.pieces(micro_batches), maths, before_move=before_move)
+
+    def read_steps(self, *, all_of_them: bool = True) -> None:
+        """Report the steps that are over; or wait for all, before something else than a step is done.
+
+        Raises:
+            NonFiniteLossError: One of them was bad; no weight has moved since.
+        """
+        while self._unread:
+            pending, data_s = self._unread[0]
+            if not all_of_them and len(self._unread) <= MOST_UNREAD and not pending.is_ready:
+                return
+            self._unread.popleft()
+            self.report(pending.result(), data_s=data_s)
 
     def begin(self) -> None:
         """Before the first step of this start: held-out loss of the untouched model, baseline clip.
@@ -189,18 +205,18 @@ class Trainer:
 
     def report(self, result: StepResult, *, data_s: float) -> None:
         """Emit the step."""
-        self.memory.step = self.state.step
+        self.memory.step = result.step
         first_step, began = self._began
-        done = self.state.step - first_step
-        eta_s = (time.monotonic() - began) / done * (self.max_steps - self.state.step)
+        done = result.step - first_step
+        eta_s = (time.monotonic() - began) / done * (self.max_steps - result.step)
         self.emitter.emit(
             Step(
-                step=self.state.step,
+                step=result.step,
                 total=self.max_steps,
                 loss=result.loss,
                 lr=result.lr,
                 grad_norm=result.grad_norm,
-                epoch=round(self.stream.epoch_of(self.state.step), 4),
+                epoch=round(self.stream.epoch_of(result.step), 4),
                 step_s=round(result.step_s, 4),
                 data_s=round(data_s, 4),
                 audio_s=round(result.audio_s, 3),
@@ -217,7 +233,7 @@ class Trainer:
         )
         if self._awaits_rollout and any(result.walks):
             self._awaits_rollout = False
-            self.warn(*rollout_begins(self.config, self.state.step))
+            self.warn(*rollout_begins(self.config, result.step))
 
     def between_steps(self) -> None:
         """Clips and checkpoints that are due, and what viewers ask for."""
@@ -244,6 +260,7 @@ class Trainer:
 
     def save(self, reason: str) -> None:
         """Held-out loss, checkpoint, purge; nothing when this step is saved already."""
+        self.read_steps()
         if self.saved_step == self.state.step:
             return
         if reason != "stop":  # who wants to leave does not wait for a measurement
@@ -323,8 +340,10 @@ class Trainer:
         Args:
             suffix: Put behind the clips' names, to tell them from others of the same step and prompt.
         """
+        self.read_steps()
         if not self.clips.prompts:
             return
+        self.speed.make_room()
         variants = clip_variants(self.config, self.state.ema)
         total = len(self.clips.prompts) * len(variants)
         with (
@@ -346,6 +365,7 @@ class Trainer:
         """Stand still while the user wants it, still answering commands."""
         if not self.inbox.requests.paused:
             return
+        self.read_steps()
         self.emitter.emit(Paused(paused=True, step=self.state.step))
         while self.inbox.poll().paused:
             requests = self.inbox.requests
@@ -371,6 +391,7 @@ class Trainer:
 
     def stop(self) -> NoReturn:
         """Save the finished step, unless the user wants it dropped, and end."""
+        self.read_steps()
         if not self.has_trained:
             raise StopRequested("stopped before the first step; nothing had to be saved")
         if self.inbox.requests.abort and self.saved_step != self.state.step:

@@ -83,6 +83,7 @@ class Workshop:
             "checkpoint_minutes_interval": 0,
             "validation_step_interval": 0,
             "dataloader_num_workers": 0,
+            "compile": "off",
             **settings,
         }
         file = self.root / f"{name}.json"

@@ -262,7 +262,7 @@ def test_dropout_acts_in_training_only() -> None:
     sample = small_sample(model.config)
     assert torch.equal(sample.predict(model), sample.predict(model))
     layer = lora_layers(model)["transformer_blocks.0.attn.to_q"]
-    assert layer.dropout == 0.5
+    assert layer.probability == 0.5
     model.train()
     assert not torch.equal(sample.predict(model), sample.predict(model))
 

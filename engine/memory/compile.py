@@ -1,0 +1,86 @@
+"""Compiled blocks: the pointwise work of a block fused into few kernels, one compilation for all blocks of a model.
+
+Compiled code is kept on disk (`engine.contract.paths.compiled_code`): the next run reads it instead of making it again.
+Only training goes through it: held-out loss and clips come in too many shapes.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.model.calling import call
+
+if TYPE_CHECKING:
+    from engine.model.attention import BlockContext
+    from engine.model.transformer import AceStepTransformer
+
+MOST_SHAPES = 64
+"""Compilations of one function; a run of more shapes is compiled for any length instead (`dynamic`)."""
+
+
+def set_compiled(model: AceStepTransformer, is_compiled: bool, *, dynamic: bool = False) -> None:
+    """Call blocks and lyric layers compiled from now on, or as they are.
+
+    Args:
+        model: The transformer, with its adapter.
+        is_compiled: False puts everything back.
+        dynamic: One compilation for all lengths, somewhat slower, instead of one for each.
+    """
+    if not is_compiled:
+        model.call_block = model.lyric_encoder.call_layer = call
+        return
+    import torch._dynamo.config as dynamo
+
+    # Under older names in older versions.
+    for name in ("recompile_limit", "cache_size_limit"):
+        if hasattr(dynamo, name):
+            setattr(dynamo, name, MOST_SHAPES)
+    model.call_block = _InTraining(torch.compile(_run_block, dynamic=dynamic, fullgraph=True))
+    model.lyric_encoder.call_layer = _InTraining(torch.compile(_run_lyric_layer, dynamic=dynamic, fullgraph=True))
+
+
+def is_compiled(model: AceStepTransformer) -> bool:
+    """Whether training goes through compiled code."""
+    return isinstance(model.call_block, _InTraining)
+
+
+def keep_compiled_code(folder: Path) -> None:
+    """Keep what is compiled in ``folder``; to be called before the first compilation of the process."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
+
+
+class _InTraining:
+    """Compiled where gradients are wanted, else called as it is."""
+
+    def __init__(self, compiled: Callable[..., Tensor]) -> None:
+        self._compiled = compiled
+
+    def __call__(self, module: nn.Module, hidden: Tensor, *arguments: Any) -> Tensor:
+        if not torch.is_grad_enabled() or not module.training:
+            result: Tensor = module(hidden, *arguments)
+            return result
+        if not hidden.requires_grad:
+            # Of a frozen embedding: else the first block would be compiled apart from the others.
+            hidden = hidden.detach().requires_grad_()
+        with warnings.catch_warnings():
+            # Said to whoever compiles, of products that are meant to run in float32.
+            warnings.filterwarnings("ignore", message=".*TensorFloat32.*")
+            return self._compiled(module, hidden, *arguments)
+
+
+def _run_block(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
+    result: Tensor = block(hidden, context)
+    return result
+
+
+def _run_lyric_layer(layer: nn.Module, x: Tensor, positions: Tensor, key_mask: Tensor) -> Tensor:
+    result: Tensor = layer(x, positions, key_mask)
+    return result
