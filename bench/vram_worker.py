@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from bench.step_profile import profiled
 from bench.vram_device import GIB, PhaseMeter, ProcessMemory, cap
 from engine.contract.config import resolve
 from engine.contract.events import Event, PhaseEnded, PhaseStarted
@@ -116,7 +117,7 @@ def _run_here(work: Work) -> None:
     write_json(RunDir(work.run_dir).config_json, config.to_dict())
     meter = PhaseMeter(ProcessMemory())
     cap(work.cap_bytes)
-    with meter.watching(), Hearing(meter, work):
+    with meter.watching(), Hearing(meter, work), profiled():
         code = worker_main([work.task, str(work.run_dir), "--yes"])
     whole = {**meter.whole.to_dict(), "cap_gib": None if work.cap_bytes is None else work.cap_bytes / GIB}
     phases = {name: peaks.to_dict() for name, peaks in meter.phases.items()}
