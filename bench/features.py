@@ -16,6 +16,7 @@ from transformers import HubertConfig, HubertModel
 
 from engine.contract.feature_models import CONFIG_FILE, FEATURE_MODELS, MERT, SAFETENSORS_WEIGHTS, FeatureModel
 from engine.contract.files import write_json
+from engine.contract.model_files import read_config
 from engine.model.ssl_encoder import FeatureEncoder
 from engine.model.tensor_file import write_tensors
 from engine.model.tiny_features import TINY_WIDTHS, tiny_feature_config
@@ -51,12 +52,15 @@ def _module(model: FeatureModel, *, is_tiny: bool, device: torch.device) -> Hube
 
 
 def write_published(folder: Path, model: FeatureModel, *, is_tiny: bool, device: torch.device) -> Path:
-    """Write such a model to a folder, as it is loaded from one; one that is there stays."""
-    if not (folder / SAFETENSORS_WEIGHTS).is_file():
+    """Write such a model to a folder, as it is loaded from one; one of the same sizes that is there stays."""
+    values = published_config(model, is_tiny=is_tiny)
+    # The configuration is written last: with it the weights are whole.
+    if not (folder / CONFIG_FILE).is_file() or read_config(folder) != values:
+        (folder / CONFIG_FILE).unlink(missing_ok=True)
         tensors = _module(model, is_tiny=is_tiny, device=device).state_dict()
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         write_tensors(folder / SAFETENSORS_WEIGHTS, shapes, tensors.__getitem__, dtype=torch.float32)
-        write_json(folder / CONFIG_FILE, published_config(model, is_tiny=is_tiny))
+        write_json(folder / CONFIG_FILE, values)
     return folder
 
 

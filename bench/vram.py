@@ -66,8 +66,8 @@ class Bench:
     """Everything on one checkpoint, each part in children of this process, which itself never touches the card.
 
     Args:
-        out: Folder of the results.
-        work: Folder for everything else.
+        out: Folder of the results; those of the tiny model stand in a folder ``tiny`` of it.
+        work: Folder for everything else; each size of the models has its own in it.
         checkpoint: What to measure; written below ``work`` when None or not there.
         is_tiny: The tiny model, short songs.
         until: `time.monotonic()` after which nothing more is begun.
@@ -78,8 +78,11 @@ class Bench:
     ) -> None:
         from engine.hardware.gpu import list_gpus
 
+        # Checkpoints, feature models, caches and results of both sizes bear the same names.
+        work = work / ("tiny" if is_tiny else "released")
+        out = out / "tiny" if is_tiny else out
         self.out, self.work, self.is_tiny, self.until = out, work, is_tiny, until
-        self.checkpoint = checkpoint or work / ("tiny" if is_tiny else "checkpoint")
+        self.checkpoint = checkpoint or work / "checkpoint"
         self.on_card = bool(list_gpus()) and os.environ.get("ACESTEP_DEVICE") != "cpu"
         self.failed: list[str] = []
         self._began = time.monotonic()

@@ -119,7 +119,7 @@ class Rows:
             "validation_lyrics": lyrics_of(512),
             "validation_audio_duration": seconds,
             **row.settings,
-            **self._features(row),
+            **self.features(row),
             **({"validation_num_inference_steps": 1} if self.is_tiny else {}),
             **({"musubi_blocks_to_swap": 1} if self.is_tiny and "musubi_blocks_to_swap" in row.settings else {}),
             **({} if self.on_card else CPU_SETTINGS),
@@ -127,7 +127,8 @@ class Rows:
         cap_bytes = None if row.card_gib is None else (row.card_gib - LEFT_FREE_GIB) * GIB
         return Work(row.task, self.work / "runs" / row.name, settings, cap_bytes=cap_bytes)
 
-    def _features(self, row: Row) -> dict[str, Any]:
+    def features(self, row: Row) -> dict[str, Any]:
+        """The settings for musical features, with the folders of `write_feature_models`."""
         if not row.has_features:
             return {"ace_step_ssl_loss_weight": 0.0}
         paths = {model.path_key: str(self.work / "feature_models" / model.name) for model in FEATURE_MODELS}

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 import torch
 
+from bench.vram import Bench
 from bench.vram_cells import CELLS_FILE, LEVELS, every_combination, feasible_pairs, is_feasible, pairs_of, read_cells
 from bench.vram_device import GIB, Peaks, PhaseMeter
 from bench.vram_grid import Grid, comparisons
 from bench.vram_ladder import largest_difference
-from bench.vram_rows import ROWS, verdict
+from bench.vram_rows import ROWS, Rows, verdict
 from bench.vram_songs import NUM_LYRIC_TOKENS, lyrics_of
+from engine.contract.feature_models import CONFIG_FILE, FEATURE_MODELS, SAFETENSORS_WEIGHTS
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.tiny import write_tiny_checkpoint
+from engine.model.tiny_features import TINY_WIDTHS
 from engine.planning.measured import Cell, measured_cells
 
 ROOT = Path(__file__).parents[3]
@@ -200,6 +203,38 @@ class TestMeter:
         assert meter.phases["warmup"].peak_bytes == 7
 
 
+class TestFeatureModels:
+    def written(self, work: Path, *, is_tiny: bool) -> dict[str, dict[str, Any]]:
+        """What a row's settings name, as it was written for it: by model, config.json."""
+        rows = Rows(work / "checkpoint", work, is_tiny=is_tiny, on_card=False)
+        rows.write_feature_models()
+        paths = rows.features(next(row for row in ROWS if row.name == "prepare-ssl"))
+        folders = {model.name: Path(paths[model.path_key]) for model in FEATURE_MODELS}
+        assert all((folder / SAFETENSORS_WEIGHTS).stat().st_size > 0 for folder in folders.values())
+        return {
+            name: json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")) for name, folder in folders.items()
+        }
+
+    def test_those_of_a_real_run_are_as_wide_as_published_whatever_was_tried_before(self, tmp_path, monkeypatch):
+        tiny = self.written(tmp_path, is_tiny=True)
+        assert {name: values["hidden_size"] for name, values in tiny.items()} == TINY_WIDTHS
+        # The weights of the published sizes are 1.6 GB: what is written of them is not what this is about.
+        monkeypatch.setattr("bench.features._module", lambda model, **sizes: torch.nn.Linear(1, 1))
+        released = self.written(tmp_path, is_tiny=False)
+        assert {name: values["hidden_size"] for name, values in released.items()} == {"mert": 1024, "mhubert": 768}
+        assert released["mert"]["num_hidden_layers"] == 24 and released["mhubert"]["num_hidden_layers"] == 12
+
+    def test_those_that_are_there_stay(self, tmp_path, monkeypatch):
+        self.written(tmp_path, is_tiny=True)
+        monkeypatch.setattr("bench.features._module", None)
+        self.written(tmp_path, is_tiny=True)
+
+
+def test_the_tiny_model_and_the_real_one_share_no_folder(tmp_path):
+    tiny, real = (Bench(tmp_path / "out", tmp_path / "work", checkpoint=None, is_tiny=it) for it in (True, False))
+    assert tiny.work != real.work and tiny.out != real.out and tiny.checkpoint != real.checkpoint
+
+
 def test_losses_are_compared_step_by_step():
     assert largest_difference({"1": 1.0, "2": 2.2}, {"1": 1.0, "2": 2.0}) == pytest.approx(0.1)
     assert largest_difference({"1": 1.0}, {"1": 1.0, "2": 2.0}) is None
@@ -218,12 +253,12 @@ def test_the_command_runs_the_worker_under_its_rows_and_faults(tmp_path, checkpo
     command += ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--only", "8gb", "save"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = json.loads((tmp_path / "out" / "rows.json").read_text(encoding="utf-8"))
+    (row,) = json.loads((tmp_path / "out" / "tiny" / "rows.json").read_text(encoding="utf-8"))
     assert (row["row"], row["problems"], row["holds"]) == ("8gb", [], None), "no card, so nothing is said to hold"
     assert len(row["losses"]) == 3
     assert {"scan", "cache", "load", "train", "validate", "save", "finish"} <= row["phases"].keys()
     assert [event["kind"] for event in row["events"]].count("sample_saved") == 2
-    undisturbed, fault = json.loads((tmp_path / "out" / "ladder.json").read_text(encoding="utf-8"))
+    undisturbed, fault = json.loads((tmp_path / "out" / "tiny" / "ladder.json").read_text(encoding="utf-8"))
     assert undisturbed["fault"] is None and fault["fault"][0] == "save"
     assert fault["largest_difference"] == 0.0 and len(fault["losses"]) == 4
-    assert len(json.loads((tmp_path / "out" / "grid.json").read_text(encoding="utf-8"))["cells"]) == 1
+    assert len(json.loads((tmp_path / "out" / "tiny" / "grid.json").read_text(encoding="utf-8"))["cells"]) == 1
