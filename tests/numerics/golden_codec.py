@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.contract.model_files import DIFFUSERS_WEIGHTS
-from engine.model import mel, resample
+from engine.model import mel, resample, sinc
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT
 from engine.model.vocoder import Vocoder, VocoderConfig, fold_weight_norm
@@ -65,8 +65,8 @@ def codec_vectors() -> dict[str, Tensor]:
 
 def test_resample(record_property: Recorder) -> None:
     vectors, described = load("resample"), load_json("resample")
-    assert described["lowpass_filter_width"] == resample.LOWPASS_FILTER_WIDTH
-    assert described["rolloff"] == resample.ROLLOFF
+    assert described["lowpass_filter_width"] == sinc.LOWPASS_FILTER_WIDTH
+    assert described["rolloff"] == sinc.ROLLOFF
     for rates, expected in with_prefix(vectors, "out.").items():
         from_rate, to_rate = map(int, rates.split("_"))
         actual = resample.resample(vectors["in"], from_rate, to_rate)

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from engine.model.resample import _kernels, resample
+from engine.model import resample as resample_module
+from engine.model.resample import resample
+from engine.model.sinc import kernels
 
 
 def tone(rate: int, *, seconds: float = 0.25, hz: float = 440.0) -> torch.Tensor:
@@ -41,13 +43,20 @@ def test_channels_do_not_mix() -> None:
 
 
 def test_rates_without_a_common_divisor_need_little_memory() -> None:
-    num_values = sum(kernel.numel() for _, kernel in _kernels(47_999, 48_000))
+    num_values = sum(kernel.taps.size for kernel in kernels(47_999, 48_000))
     # One kernel over all phases and all taps would have 2.3 thousand million.
     assert num_values < 5_000_000
 
 
 def test_filters_are_made_once_per_pair_of_rates() -> None:
     resample(torch.zeros(10), 37_800, 48_000)
-    made = _kernels.cache_info().misses
+    made = kernels.cache_info().misses
     resample(torch.zeros(20), 37_800, 48_000)
-    assert _kernels.cache_info().misses == made
+    assert kernels.cache_info().misses == made
+
+
+@pytest.mark.parametrize("rates", [(44_100, 48_000), (48_000, 44_100), (48_000, 16_000), (22_050, 44_100)])
+def test_a_device_filters_as_the_processor_does(rates: tuple[int, int]) -> None:
+    audio = torch.randn(2, 5_000, generator=torch.Generator().manual_seed(0))
+    there = resample_module._convolved(audio, *rates)
+    torch.testing.assert_close(there, resample(audio, *rates), atol=1e-6, rtol=0)
