@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from engine.batches.bucket import Clip
+from engine.cache.clip_sound import ClipOrder, as_heard, is_silence, read_clip, stereo
 from engine.cache.key import audio_key
 from engine.cache.store import (
     LATENT_LENGTH,
@@ -22,25 +22,16 @@ from engine.cache.store import (
     shapes,
     write_audio,
 )
-from engine.dataset.audio_file import read_audio
-from engine.model.card import SAMPLE_RATE
-from engine.model.resample import resample
+from engine.model.card import CODEC_RATE, whole_frames
 
 if TYPE_CHECKING:
     from engine.model.autoencoder import MusicCodec
 
-SILENT_SHARE = 0.95
-"""A clip with more exact zeros than this is left out, as upstream does (spec 9.1)."""
-
-SILENT = "more than 95 % of it is silence"
 NOT_FINITE = "its latents are not finite numbers"
-"""Why a clip is left out, in words."""
+"""Why a clip is left out, in words; `engine.cache.clip_sound` has the other reason."""
 
 # Names entries where nothing is known of the models their features were made with.
 _UNKNOWN_ID = "unknown"
-
-# Read beyond the clip's end, so that the resampler's filter sees music there and not a sudden stop.
-_MARGIN_S = 0.01
 
 
 class AudioLatents:
@@ -124,7 +115,7 @@ class AudioLatents:
 
 
 def load_clip_audio(clip: Clip) -> Tensor:
-    """Decode a clip as the codec wants it; mixed down first when ``clip.channels`` is 1.
+    """Decode a clip as `encode_clips` wants it, silent or not; mixed down first when ``clip.channels`` is 1.
 
     Returns:
         (2, clip.num_samples) float32 at 48 kHz, within ±1.
@@ -132,32 +123,17 @@ def load_clip_audio(clip: Clip) -> Tensor:
     Raises:
         UnreadableAudioError: The file cannot be decoded that far.
     """
-    samples, rate = read_audio(clip.song.path, start_s=clip.start_s, duration_s=clip.length_s + _MARGIN_S)
-    audio = to_stereo(torch.from_numpy(samples), channels=clip.channels)
-    audio = resample(audio, rate, SAMPLE_RATE)[:, : clip.num_samples]
-    # The resampler may give a sample or two less than the song's length says.
-    return functional.pad(audio, (0, clip.num_samples - audio.shape[1])).clamp(-1.0, 1.0)
+    return torch.from_numpy(read_clip(ClipOrder.of(clip)))
 
 
 def to_stereo(audio: Tensor, *, channels: int = 2) -> Tensor:
-    """(channels, n) of any kind to (2, n).
-
-    Mono is doubled. Of more than two channels the first two are taken, as upstream does: they are front left and
-    front right in 5.1 and 7.1 files (spec 9.1).
-
-    Args:
-        audio: (channels, n).
-        channels: 1 = mix the two down to their mean and double that.
-    """
-    if audio.shape[0] == 1:
-        return audio.repeat(2, 1)
-    audio = audio[:2]
-    return audio.mean(dim=0, keepdim=True).repeat(2, 1) if channels == 1 else audio
+    """`engine.cache.clip_sound.stereo` of a tensor: (channels, n) of any kind to (2, n)."""
+    return torch.from_numpy(stereo(audio.numpy(), channels=channels).copy())
 
 
 def is_silent(audio: Tensor) -> bool:
     """Whether more than 95 % of the samples are exactly zero in both channels."""
-    return bool((audio == 0).all(dim=0).float().mean() > SILENT_SHARE)
+    return is_silence(audio.numpy())
 
 
 def encode_clips(codec: MusicCodec, clips: Sequence[Tensor]) -> list[AudioEntry]:
@@ -170,8 +146,42 @@ def encode_clips(codec: MusicCodec, clips: Sequence[Tensor]) -> list[AudioEntry]
     Returns:
         One entry per clip, on the CPU.
     """
-    latents, lengths = codec.encode(torch.stack(list(clips)))
-    return [
-        AudioEntry(latents=latent, latent_length=int(length))
-        for latent, length in zip(latents.float().cpu(), lengths, strict=True)
-    ]
+    num_samples = clips[0].shape[-1]
+    heard = [torch.from_numpy(as_heard(clip.numpy(), CODEC_RATE)) for clip in clips]
+    return finished_entries(codec, heard, begin_encoding(codec, heard), num_samples=num_samples)
+
+
+def begin_encoding(codec: MusicCodec, heard: Sequence[Tensor]) -> Tensor:
+    """Have the device encode sounds of one length; on a CUDA card this does not wait for it.
+
+    Args:
+        codec: On any device.
+        heard: (2, n) float32 each, at the codec's own rate.
+
+    Returns:
+        (B, 8, H, F) float32 latents on the codec's device.
+    """
+    sounds = torch.stack(list(heard)) if len(heard) > 1 else heard[0][None]
+    return codec.encode(sounds, sample_rate=CODEC_RATE, is_exact=False)[0]
+
+
+def finished_entries(
+    codec: MusicCodec, heard: Sequence[Tensor], latents: Tensor, *, num_samples: int
+) -> list[AudioEntry]:
+    """The entries of what `begin_encoding` began, once the device is done.
+
+    Where numbers of few digits did not suffice and latents are not finite, those sounds are encoded again in the
+    format that the codec was loaded in.
+
+    Args:
+        codec: The same.
+        heard: The same.
+        latents: What it gave.
+        num_samples: Length of the clips at 48 kHz.
+    """
+    entries = []
+    for sound, latent in zip(heard, latents.float().cpu(), strict=True):
+        is_finite = bool(torch.isfinite(latent).all())
+        sure = latent if is_finite else codec.encode(sound[None], sample_rate=CODEC_RATE)[0][0].float().cpu()
+        entries.append(AudioEntry(latents=sure, latent_length=whole_frames(num_samples)))
+    return entries

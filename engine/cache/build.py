@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,22 +12,22 @@ import torch
 from torch import Tensor
 
 from engine.batches.bucket import Clip, Entry
-from engine.cache.audio_latents import NOT_FINITE, SILENT, AudioLatents, encode_clips, is_silent
-from engine.cache.decoding import decoded_clips
+from engine.cache.audio_latents import NOT_FINITE, AudioLatents, begin_encoding, finished_entries
+from engine.cache.behind import Behind
+from engine.cache.clip_sound import UnusableSoundError
+from engine.cache.decoding import ClipDecoder
 from engine.cache.progress import SongProgress
 from engine.cache.text_states import TextStates
 from engine.contract.errors import DataError
 from engine.contract.events import CacheProgress
 from engine.contract.files import file_bytes, remove_left_behind
-from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
+from engine.model.card import CODEC_RATE
 
 if TYPE_CHECKING:
     from engine.cache.ssl_build import FeaturePass
     from engine.model.autoencoder import MusicCodec
     from engine.model.text_encoder import TextEncoder
-
-MAX_WORKERS_PER_CORE = 4
 
 # Of a piece: a file that breaks off is damaged as a whole. A silent piece goes alone.
 _TAKES_SONG_ALONG = "unreadable"
@@ -84,6 +83,7 @@ def build_cache(
     text_encoder_batch_size: int = 1,
     max_workers: int = 32,
     features: FeaturePass | None = None,
+    write_behind: int = 0,
 ) -> CacheIndex:
     """Encode what is not cached yet. Everything finished is on disk at once, so any end of it can be gone on from.
 
@@ -99,8 +99,10 @@ def build_cache(
         should_stop: Asked between entries.
         vae_batch_size: Clips of equal length encoded together.
         text_encoder_batch_size: Captions encoded together.
-        max_workers: Decoding threads, capped at four per core.
+        max_workers: Most threads or processes that decode; see `ClipDecoder`.
         features: Makes the clips' musical features in a last pass; None = they are not wanted.
+        write_behind: Batches that a CUDA card may have encoded, or still encodes, and that are not written yet; 0 =
+            each is on disk before the next one is begun.
 
     Raises:
         StopRequested: ``should_stop`` said so.
@@ -122,23 +124,29 @@ def build_cache(
     if features is not None:
         features.expect(progress, entries, missing.features)
     progress.begin()
-    _encode_captions(
-        missing.captions,
-        text=text,
-        load_text_encoder=load_text_encoder,
-        progress=progress,
-        should_stop=should_stop,
-        batch_size=text_encoder_batch_size,
-    )
-    failed = _encode_clips(
-        missing.clips,
-        audio=audio,
-        load_codec=load_codec,
-        progress=progress,
-        should_stop=should_stop,
-        batch_size=vae_batch_size,
-        max_workers=max_workers,
-    )
+    batches = _ClipBatches(missing.clips, batch_size=vae_batch_size)
+    # Begun now: while the captions are encoded, clips are decoded already.
+    with ClipDecoder(batches.ordered, max_workers=max_workers, rate=CODEC_RATE, pin=write_behind > 0) as decoded:
+        _encode_captions(
+            missing.captions,
+            text=text,
+            load_text_encoder=load_text_encoder,
+            progress=progress,
+            should_stop=should_stop,
+            batch_size=text_encoder_batch_size,
+            write_behind=write_behind,
+        )
+        if missing.clips:
+            _encode_clips(
+                batches,
+                decoded,
+                audio=audio,
+                load_codec=load_codec,
+                progress=progress,
+                should_stop=should_stop,
+                write_behind=write_behind,
+            )
+    failed = batches.failed
     num_without = 0
     if features is not None:
         num_without = features.run(
@@ -146,7 +154,7 @@ def build_cache(
             without=failed,
             progress=progress,
             should_stop=should_stop,
-            num_workers=_workers(max_workers),
+            max_workers=max_workers,
         )
     for problem in failed.values():
         on_problem(problem)
@@ -178,10 +186,6 @@ def _expect_songs(
         progress.expect(entry.song.relative_path, "sound", sound)
 
 
-def _workers(max_workers: int) -> int:
-    return max(1, min(max_workers, MAX_WORKERS_PER_CORE * (os.cpu_count() or 1)))
-
-
 def _encode_captions(
     captions: Sequence[str],
     *,
@@ -190,6 +194,7 @@ def _encode_captions(
     progress: SongProgress,
     should_stop: Callable[[], bool],
     batch_size: int,
+    write_behind: int,
 ) -> None:
     """Encode and write captions; the encoder lives no longer than this call, the codec needs its memory."""
     if not captions:
@@ -200,72 +205,101 @@ def _encode_captions(
         batch_size=batch_size,
         on_encoded=lambda caption: progress.ready(caption, num_bytes=file_bytes(text.path(caption))),
         should_stop=should_stop,
+        write_behind=write_behind,
     )
     if not finished:
         raise progress.stopped()
 
 
+_Batch = list[tuple[Clip, Tensor]]
+"""Clips of one length with their sound as the codec hears it."""
+
+
+class _ClipBatches:
+    """Gathers decoded clips of equal length.
+
+    Args:
+        clips: What is encoded.
+        batch_size: How many together.
+
+    Attributes:
+        ordered: The clips in the order in which they must be decoded.
+        failed: Those that cannot be used, with the reason.
+    """
+
+    def __init__(self, clips: Sequence[Clip], *, batch_size: int) -> None:
+        # Stable: songs stay in their order inside each length, and equal lengths meet in a batch.
+        self.ordered = sorted(clips, key=lambda clip: clip.num_samples) if batch_size > 1 else clips
+        self.failed: dict[Clip, Problem] = {}
+        self._batch_size = batch_size
+
+    def of(self, decoded: ClipDecoder, *, on_failed: Callable[[Clip], None]) -> Iterator[_Batch]:
+        """Batches; what cannot be used goes to ``failed``, and ``on_failed`` is told."""
+        batch: _Batch = []
+        for clip, sound in decoded:
+            if isinstance(sound, UnusableSoundError):
+                self.failed[clip] = _left_out(clip, sound.code, sound.reason)
+                on_failed(clip)
+                continue
+            if batch and batch[0][0].num_samples != clip.num_samples:
+                yield batch
+                batch = []
+            batch.append((clip, sound))
+            if len(batch) == self._batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
 def _encode_clips(
-    clips: Sequence[Clip],
+    batches: _ClipBatches,
+    decoded: ClipDecoder,
     *,
     audio: AudioLatents,
     load_codec: Callable[[], MusicCodec],
     progress: SongProgress,
     should_stop: Callable[[], bool],
-    batch_size: int,
-    max_workers: int,
-) -> dict[Clip, Problem]:
-    """Encode and write clips; gives those that failed, with the reason."""
-    failed: dict[Clip, Problem] = {}
-    if not clips:
-        return failed
-    # Stable: songs stay in their order inside each length, and equal lengths meet in a batch.
-    ordered = sorted(clips, key=lambda clip: clip.num_samples) if batch_size > 1 else clips
-    workers = _workers(max_workers)
+    write_behind: int,
+) -> None:
+    """Encode and write clips: while a thread waits for latents and writes them, the device has the next sounds."""
     codec = load_codec()
-    with contextlib.closing(decoded_clips(ordered, num_workers=workers)) as decoded:
-        for batch in _batches_of_equal_length(decoded, batch_size, audio=audio, failed=failed, progress=progress):
+
+    def failed(clip: Clip) -> None:
+        takes_song_along = batches.failed[clip].code == _TAKES_SONG_ALONG
+        progress.failed(audio.path(clip), takes_song_along=takes_song_along)
+
+    def tell(batch: _Batch, written: Sequence[int | None]) -> None:
+        for (clip, _), num_bytes in zip(batch, written, strict=True):
+            if num_bytes is None:
+                batches.failed[clip] = _left_out(clip, "not_finite", NOT_FINITE)
+                failed(clip)
+            else:
+                progress.ready(audio.path(clip), num_bytes=num_bytes, audio_s=clip.length_s)
+
+    with Behind(write_behind, tell) as behind:
+        for batch in batches.of(decoded, on_failed=failed):
+            behind.settle(write_behind)
             # Asked before the work, not after: a stop must not cost the encoding of one more song.
             if should_stop():
+                behind.settle()
                 raise progress.stopped()
-            for (clip, _), entry in zip(batch, encode_clips(codec, [samples for _, samples in batch]), strict=True):
-                path = audio.path(clip)
-                if bool(torch.isfinite(entry.latents).all()):
-                    audio.write(clip, entry)
-                    progress.ready(path, num_bytes=file_bytes(path), audio_s=clip.length_s)
-                else:
-                    failed[clip] = _left_out(clip, "not_finite", NOT_FINITE)
-                    progress.failed(path, takes_song_along=False)
-    return failed
+            latents = begin_encoding(codec, [sound for _, sound in batch])
+            behind.submit(batch, partial(_write, batch, latents, codec=codec, audio=audio))
+        behind.settle()
 
 
-def _batches_of_equal_length(
-    decoded: Iterator[tuple[Clip, Tensor | UnreadableAudioError]],
-    batch_size: int,
-    *,
-    audio: AudioLatents,
-    failed: dict[Clip, Problem],
-    progress: SongProgress,
-) -> Iterator[list[tuple[Clip, Tensor]]]:
-    """Gather decoded clips; what cannot be used goes to ``failed``."""
-    batch: list[tuple[Clip, Tensor]] = []
-    for clip, samples in decoded:
-        if isinstance(samples, UnreadableAudioError):
-            failed[clip] = _left_out(clip, "unreadable", samples.message)
-        elif is_silent(samples):
-            failed[clip] = _left_out(clip, "silent", SILENT)
-        else:
-            if batch and batch[0][1].shape != samples.shape:
-                yield batch
-                batch = []
-            batch.append((clip, samples))
-            if len(batch) == batch_size:
-                yield batch
-                batch = []
-            continue
-        progress.failed(audio.path(clip), takes_song_along=failed[clip].code == _TAKES_SONG_ALONG)
-    if batch:
-        yield batch
+def _write(batch: _Batch, latents: Tensor, *, codec: MusicCodec, audio: AudioLatents) -> list[int | None]:
+    """Wait for the latents of a batch and write them; gives each entry's bytes, None where latents are no numbers."""
+    sounds = [sound for _, sound in batch]
+    entries = finished_entries(codec, sounds, latents, num_samples=batch[0][0].num_samples)
+    written: list[int | None] = []
+    for (clip, _), entry in zip(batch, entries, strict=True):
+        is_finite = bool(torch.isfinite(entry.latents).all())
+        if is_finite:
+            audio.write(clip, entry)
+        written.append(file_bytes(audio.path(clip)) if is_finite else None)
+    return written
 
 
 def _left_out(clip: Clip, code: str, reason: str) -> Problem:

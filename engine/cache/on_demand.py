@@ -16,8 +16,9 @@ from torch import Tensor
 
 from engine.batches.bucket import Clip
 from engine.cache.audio_latents import AudioLatents
+from engine.cache.clip_sound import UnusableSoundError
 from engine.cache.policy import CachePolicy
-from engine.cache.single import AddFeatures, UnusableSoundError, damaged_caption, damaged_clip, encode_clip
+from engine.cache.single import AddFeatures, damaged_caption, damaged_clip, encode_clip
 from engine.cache.store import AudioEntry, DamagedEntryError
 from engine.cache.text_states import TextStates
 from engine.dataset.report import Problem

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from engine.batches.bucket import Clip
 from engine.cache.audio_latents import AudioLatents
-from engine.cache.single import AddFeatures, UnusableSoundError, damaged_caption, damaged_clip, encode_clip
+from engine.cache.clip_sound import UnusableSoundError
+from engine.cache.single import AddFeatures, damaged_caption, damaged_clip, encode_clip
 from engine.cache.store import AudioEntry
 from engine.cache.text_states import TextStates
 from engine.contract.errors import DataError

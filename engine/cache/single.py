@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from engine.batches.bucket import Clip
-from engine.cache.audio_latents import NOT_FINITE, SILENT, encode_clips, is_silent, load_clip_audio
+from engine.cache.audio_latents import NOT_FINITE, encode_clips, is_silent, load_clip_audio
+from engine.cache.clip_sound import SILENT, UnusableSoundError
 from engine.cache.store import AudioEntry
 from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
 
 AddFeatures = Callable[[AudioEntry, Tensor], AudioEntry]
 """Gives an entry its musical features from the clip's sound, (2, samples) float32 at 48 kHz."""
-
-
-class UnusableSoundError(Exception):
-    """A clip gives no entry: not readable, silent, or its latents are no numbers.
-
-    Attributes:
-        code: That of a `Problem`.
-        reason: In words.
-    """
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 def encode_clip(clip: Clip, load_codec: Callable[[], MusicCodec], add_features: AddFeatures | None) -> AudioEntry:

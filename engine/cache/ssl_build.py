@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -12,12 +11,12 @@ from torch import Tensor
 
 from engine.batches.bucket import Clip, Entry
 from engine.cache.audio_latents import AudioLatents
-from engine.cache.decoding import decoded_clips
+from engine.cache.clip_sound import UnusableSoundError
+from engine.cache.decoding import ClipDecoder, Decoded
 from engine.cache.progress import SongProgress
 from engine.cache.store import DamagedEntryError
 from engine.contract.errors import ModelError
 from engine.contract.files import file_bytes
-from engine.dataset.audio_file import UnreadableAudioError
 from engine.dataset.report import Problem
 
 
@@ -65,7 +64,7 @@ class FeaturePass:
         without: Collection[Clip],
         progress: SongProgress,
         should_stop: Callable[[], bool],
-        num_workers: int,
+        max_workers: int,
     ) -> int:
         """Make the features of ``clips``; each is on disk as soon as it is made.
 
@@ -74,7 +73,7 @@ class FeaturePass:
             without: Clips that have no latents: nothing is made of them.
             progress: Counts.
             should_stop: Asked before each clip.
-            num_workers: Decoding threads.
+            max_workers: Most threads or processes that decode.
 
         Returns:
             How many stay without features.
@@ -96,7 +95,7 @@ class FeaturePass:
             for clip in wanted:
                 progress.failed(self.featured.path(clip), takes_song_along=False)
             return len(clips)
-        with contextlib.closing(decoded_clips(wanted, num_workers=num_workers)) as decoded:
+        with ClipDecoder(wanted, max_workers=max_workers) as decoded:
             for clip, samples in decoded:
                 if should_stop():
                     raise progress.stopped()
@@ -119,10 +118,10 @@ class FeaturePass:
             self.on_lost(f"the models for musical features cannot be used: {error.message}. {error.hint}".strip())
             return None
 
-    def _make(self, clip: Clip, samples: Tensor | UnreadableAudioError, encoders: Encoders) -> Problem | None:
+    def _make(self, clip: Clip, samples: Decoded, encoders: Encoders) -> Problem | None:
         """Write the entry of one clip; gives the reason where that cannot be."""
-        if isinstance(samples, UnreadableAudioError):
-            return _without(clip, "unreadable", samples.message)
+        if isinstance(samples, UnusableSoundError):
+            return _without(clip, samples.code, samples.reason)
         features = encoders.encode(samples)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in features.values()):
             return _without(clip, "not_finite", "they are not finite numbers")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from engine.cache.behind import Behind
 from engine.cache.key import text_key
 from engine.cache.store import STATES, CacheStore, read_text, shapes, write_text
 
@@ -72,15 +74,17 @@ class TextStates:
         batch_size: int,
         on_encoded: Callable[[str], None],
         should_stop: Callable[[], bool],
+        write_behind: int = 0,
     ) -> bool:
         """Encode and write captions.
 
         Args:
             captions: Each once.
             text_encoder: Gives the unpadded states.
-            batch_size: Captions encoded together (``text_encoder_batch_size``).
+            batch_size: Captions encoded together (``text_encoder_batch_size``); those of like length then meet.
             on_encoded: Called with each caption once its entry is on disk.
             should_stop: Asked between batches.
+            write_behind: Batches that may be encoded and not written yet.
 
         Returns:
             Whether all were encoded; False when asked to stop.
@@ -88,14 +92,27 @@ class TextStates:
         Raises:
             DiskError: The disk is full or not writable.
         """
-        for begin in range(0, len(captions), batch_size):
-            if should_stop():
-                return False
-            batch = captions[begin : begin + batch_size]
-            for caption, states in zip(batch, text_encoder.encode(batch), strict=True):
-                write_text(self.path(caption), states)
+        # Stable, and of no effect on single ones: they are encoded in the order in which they came.
+        ordered = sorted(captions, key=len) if batch_size > 1 else captions
+
+        def tell(batch: Sequence[str], _: None) -> None:
+            for caption in batch:
                 on_encoded(caption)
+
+        with Behind(write_behind, tell) as behind:
+            for begin in range(0, len(ordered), batch_size):
+                behind.settle(write_behind)
+                if should_stop():
+                    behind.settle()
+                    return False
+                batch = ordered[begin : begin + batch_size]
+                behind.submit(batch, partial(self._write, batch, text_encoder.encode(batch)))
+            behind.settle()
         return True
+
+    def _write(self, batch: Sequence[str], states: Sequence[Tensor]) -> None:
+        for caption, of_caption in zip(batch, states, strict=True):
+            write_text(self.path(caption), of_caption)
 
     def encode_one(self, caption: str, text_encoder: TextEncoder) -> Tensor:
         """Encode and write one caption; gives its states (tokens, width) as they stand in the cache then.

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from engine.contract.errors import ModelError
 from engine.contract.model_files import read_config, weight_files
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
+from engine.model.codec_encode import AS_LOADED, EncoderForm, MelEncoder, best_form
 from engine.model.codec_stage import run_stage
 from engine.model.mel import LogMel, denormalise, normalise
 from engine.model.overlap import overlapped_mel, overlapped_wave
@@ -55,7 +56,8 @@ class MusicCodec(nn.Module):
     """Encodes stereo audio to latents and decodes latents to stereo audio (spec 6.2).
 
     The mel front end and the resampler always run in float32; the autoencoder and the vocoder in the dtype they were
-    loaded in. Clips are worked on one at a time, so a batch gives exactly what its clips give alone.
+    loaded in, encoding for the cache as fast as that allows (`engine.model.codec_encode`). Clips are worked on one at a
+    time, so a batch gives exactly what its clips give alone; on a CUDA card several short ones fill a window together.
 
     Args:
         dcae: The mel autoencoder; its encoder or decoder may be None when only the other way is needed.
@@ -84,6 +86,7 @@ class MusicCodec(nn.Module):
                 f"codec config: {self.mel_factor} mel frames of {mel_config.hop_length} samples at "
                 f"{mel_config.sampling_rate} Hz per latent frame; ACE-Step v1 has 8 of 512 at {CODEC_RATE} Hz"
             )
+        self._encoders: dict[EncoderForm, MelEncoder] = {}
 
     @classmethod
     def from_folders(
@@ -127,6 +130,7 @@ class MusicCodec(nn.Module):
         *,
         sample_rate: int = SAMPLE_RATE,
         lengths: Sequence[int] | torch.Tensor | None = None,
+        is_exact: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Latents of a batch of clips.
 
@@ -134,24 +138,40 @@ class MusicCodec(nn.Module):
             audio: Float ``(B, 2, n)`` in -1…1, zero-padded where clips are shorter.
             sample_rate: Hz of `audio`.
             lengths: Valid samples of each clip; all n when None.
+            is_exact: Compute as the codec was loaded, even where a card has a faster form with as many digits (and
+                less range: its latents may come out not finite).
 
         Returns:
             Latents ``(B, 8, 16, T)`` float32 on the codec's device, and the whole valid frames of each clip, ``(B,)``
-            int64 on the CPU. T covers all n samples, the last frame padded with zeros.
+            int64 on the CPU. T covers all n samples, the last frame padded with zeros. On a CUDA card this does not
+            wait for the device.
         """
-        weight = next(self.dcae.encoder.parameters())
         num_samples = [audio.shape[-1]] * len(audio) if lengths is None else [int(length) for length in lengths]
+        weight = next(self.dcae.encoder.parameters())
+        encoder = self.mel_encoder(AS_LOADED if is_exact else best_form(weight.dtype, weight.device))
+        # On the CPU: CUDA convolutions round float32 to TF32 unless told otherwise.
+        waves = audio.float() if sample_rate == CODEC_RATE else resample(audio.float().cpu(), sample_rate, CODEC_RATE)
+        num_frames = -(-waves.shape[-1] // FRAME_SAMPLES) * self.mel_factor
+        at_once = max(1, WINDOW_FRAMES // num_frames) if weight.device.type == "cuda" else 1
         latents = []
-        for clip in audio:
-            # On the CPU: CUDA convolutions round float32 to TF32 unless told otherwise.
-            wave = resample(clip.float().cpu(), sample_rate, CODEC_RATE)
-            wave = F.pad(wave, (0, -wave.shape[-1] % FRAME_SAMPLES))
+        for some in waves.split(at_once):
             with _own_precision(weight.device):
-                mel = normalise(self.log_mel(wave.to(weight.device)))
-                raw = self._encode_mel(mel[None].to(weight.dtype)).float()
+                wave = F.pad(some.to(weight.device, non_blocking=True), (0, -some.shape[-1] % FRAME_SAMPLES))
+                raw = encoder(normalise(self.log_mel(wave)), window=WINDOW_FRAMES).float()
             latents.append((raw - LATENT_SHIFT) * LATENT_SCALE)
         frames = torch.tensor([whole_frames(count, sample_rate=sample_rate) for count in num_samples])
         return torch.cat(latents), frames
+
+    def mel_encoder(self, form: EncoderForm) -> MelEncoder:
+        """The autoencoder's encoder half in a form, made at the first call."""
+        # Beside the modules, not among them: a copy of weights is no part of the codec.
+        if form not in self._encoders:
+            config = self.dcae.config
+            layers = config.encoder_layers_per_block
+            num_local = _num_local_stages(config.encoder_block_types, layers)
+            context = _context_frames(layers[:num_local], multiple=self.mel_factor)
+            self._encoders[form] = MelEncoder(self.dcae.encoder, num_local=num_local, context=context, form=form)
+        return self._encoders[form]
 
     @torch.no_grad()
     def decode(
@@ -209,26 +229,6 @@ class MusicCodec(nn.Module):
                 up=config.hop_length,
             )
         return wave[:, 0]
-
-    def _encode_mel(self, mel: torch.Tensor) -> torch.Tensor:
-        """`Encoder.forward` of diffusers in windows; its attention still sees the whole clip."""
-        encoder, config = self.dcae.encoder, self.dcae.config
-        num_local = _num_local_stages(config.encoder_block_types, config.encoder_layers_per_block)
-        if mel.shape[-1] <= WINDOW_FRAMES or not num_local:
-            return encoder(mel)
-        hidden = in_windows(
-            nn.Sequential(encoder.conv_in, *encoder.down_blocks[:num_local]),
-            mel,
-            window=WINDOW_FRAMES,
-            context=_context_frames(config.encoder_layers_per_block[:num_local], multiple=self.mel_factor),
-            down=2**num_local,
-        )
-        for stage in encoder.down_blocks[num_local:]:
-            hidden = run_stage(stage, hidden, window=WINDOW_FRAMES // self.mel_factor)
-        raw = encoder.conv_out(hidden)
-        if encoder.out_shortcut:
-            raw = raw + hidden.unflatten(1, (-1, encoder.out_shortcut_average_group_size)).mean(dim=2)
-        return raw
 
     def _decode_raw(self, raw: torch.Tensor) -> torch.Tensor:
         """`Decoder.forward` of diffusers in windows; its attention still sees the whole clip."""

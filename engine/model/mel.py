@@ -42,6 +42,7 @@ class LogMel:
             mel_scale="slaney",
         )
         self.filter_bank = torch.from_numpy(bank).to(torch.float32)
+        self._on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __call__(self, audio: torch.Tensor) -> torch.Tensor:
         """Log-mel ``(…, n_mels, floor(n/hop))`` of a waveform ``(…, n)``, float32, on the waveform's device."""
@@ -60,12 +61,18 @@ class LogMel:
     def _log_mel(self, signal: torch.Tensor, first: int, last: int) -> torch.Tensor:
         """Frames `first` up to `last` of a padded signal ``(B, n)``: ``(B, n_mels, last - first)``."""
         samples = signal[:, first * self.hop_length : (last - 1) * self.hop_length + self.n_fft]
-        window, filter_bank = self.window.to(signal.device), self.filter_bank.to(signal.device)
+        window, filter_bank = self._buffers(signal.device)
         spectrum = torch.stft(
             samples, self.n_fft, self.hop_length, len(window), window, center=False, return_complex=True
         )
         magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-6)
-        return torch.log(torch.clamp(filter_bank.T @ magnitude, min=MEL_FLOOR))
+        return torch.log(torch.clamp(filter_bank @ magnitude, min=MEL_FLOOR))
+
+    def _buffers(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Window and transposed filter bank on a device; copied there once, for each copy waits for the device."""
+        if device not in self._on:
+            self._on[device] = self.window.to(device), self.filter_bank.T.contiguous().to(device)
+        return self._on[device]
 
 
 def normalise(mel: torch.Tensor) -> torch.Tensor:

@@ -28,8 +28,9 @@ ROLLOFF = 0.99
 # with no common divisor (47,999 to 48,000 Hz) would need a kernel of gigabytes.
 _PHASES_PER_KERNEL = 32
 
-# Blocks of input multiplied at once: their samples stay in a core's cache.
-_BLOCKS_PER_PRODUCT = 4096
+# Multiplications in one product. OpenBLAS gives so few to one thread: the sum is then the same to the last bit whatever
+# the number of its threads, and a process that has one core gives the samples of one that has many.
+_PRODUCT = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,9 @@ def _filter(signal: Samples, kernel: Kernel, out: Samples, *, stride: int) -> No
     num_taps = len(kernel.taps)
     windows = np.lib.stride_tricks.sliding_window_view(signal, num_taps)[::stride]
     columns = slice(*kernel.phases)
-    for begin in range(0, len(out), _BLOCKS_PER_PRODUCT):
-        rows = slice(begin, min(begin + _BLOCKS_PER_PRODUCT, len(out)))
+    at_once = max(1, _PRODUCT // kernel.taps.size)
+    for begin in range(0, len(out), at_once):
+        rows = slice(begin, min(begin + at_once, len(out)))
         window = windows[rows]
         # BLAS reads rows that lie further apart than they are long; rows that overlap more have to be laid out.
         np.matmul(window if num_taps <= stride else np.ascontiguousarray(window), kernel.taps, out=out[rows, columns])

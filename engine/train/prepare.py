@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 DEMO_SONGS = "demo:songs"
 EMPTY_CAPTION = ""
 
+WRITE_BEHIND = 4
+"""Batches that a CUDA card may be ahead of the disk. A processor has nothing to do meanwhile but the same work."""
+
 
 @dataclass(frozen=True)
 class Songs:
@@ -284,6 +287,7 @@ def fill_caches(
         text_encoder_batch_size=config.text_encoder_batch_size,
         max_workers=config.max_workers,
         features=feature_pass(config, caches, device=device, reporter=reporter),
+        write_behind=WRITE_BEHIND if encodes_on.type == "cuda" else 0,
     )
     release_memory(device)
     return replace(index, entries=(*index.entries, *later))

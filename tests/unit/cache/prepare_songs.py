@@ -20,7 +20,7 @@ class SlowCodec(StandInCodec):
 
     def encode(self, audio: Tensor, **more: object) -> tuple[Tensor, Tensor]:
         time.sleep(0.05)
-        return super().encode(audio)
+        return super().encode(audio, **more)  # type: ignore[arg-type]
 
 
 def main(folder: Path, *, largest_file_bytes: int | None) -> None:

@@ -26,13 +26,15 @@ class StandInCodec:
     def __init__(self) -> None:
         self.batch_sizes: list[int] = []
 
-    def encode(self, audio: Tensor, *, sample_rate: int = 48_000, lengths: object = None) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, audio: Tensor, *, sample_rate: int = 48_000, lengths: object = None, is_exact: bool = False
+    ) -> tuple[Tensor, Tensor]:
         assert audio.dtype == torch.float32 and audio.shape[1] == 2
         self.batch_sizes.append(len(audio))
-        frames = encoded_frames(audio.shape[-1])
+        frames = encoded_frames(audio.shape[-1], sample_rate=sample_rate)
         means = audio[..., : frames * 4000].reshape(len(audio), 2, -1).std(dim=-1)
         latents = means[:, [0, 1] * 4, None, None] * torch.ones(len(audio), 8, 16, frames)
-        return latents, torch.full((len(audio),), whole_frames(audio.shape[-1]))
+        return latents, torch.full((len(audio),), whole_frames(audio.shape[-1], sample_rate=sample_rate))
 
 
 class StandInTextEncoder:

@@ -16,7 +16,6 @@ import pytest
 import soundfile
 import torch
 
-from engine.cache import build as build_module
 from engine.cache.build import CacheIndex, build_cache
 from engine.cache.store import shapes
 from engine.contract import files
@@ -194,7 +193,7 @@ def test_a_silent_piece_is_left_out_but_its_song_stays(tmp_path):
 def test_latents_that_are_not_finite_are_never_stored(tmp_path):
     class BrokenCodec(StandInCodec):
         def encode(self, audio, **more):
-            latents, lengths = super().encode(audio)
+            latents, lengths = super().encode(audio, **more)
             return torch.where(latents > latents.min(), torch.nan, latents * torch.nan), lengths
 
     entries = entries_of(write_songs(tmp_path / "songs", [1.0]))
@@ -320,17 +319,3 @@ def test_what_a_killed_preparation_left_aside_is_removed(tmp_path):
     preparation.run(entries, ())
     assert entry.exists()
     assert {name for name, path in left.items() if path.exists()} == {"living", "far"}
-
-
-def test_decoding_threads_are_capped_and_bounded(tmp_path, monkeypatch):
-    asked: list[int] = []
-    decoded = build_module.decoded_clips
-
-    def recording(clips, *, num_workers):
-        asked.append(num_workers)
-        return decoded(clips, num_workers=num_workers)
-
-    monkeypatch.setattr(build_module, "decoded_clips", recording)
-    monkeypatch.setattr(build_module.os, "cpu_count", lambda: 2)
-    Preparation(tmp_path / "cache").run(entries_of(write_songs(tmp_path / "songs", [0.5])), max_workers=32)
-    assert asked == [8]

@@ -40,7 +40,7 @@ class CountingCodec(StandInCodec):
         self.inside += 1
         self.most = max(self.most, self.inside)
         try:
-            return super().encode(audio)
+            return super().encode(audio, **more)
         finally:
             self.inside -= 1
 
