@@ -11,11 +11,13 @@ import pytest
 
 from acestep_tui.cli import run_command_line
 from acestep_tui.headless import model_verify
+from acestep_tui.runs import launch
 from acestep_tui.runs.caches import known_uses, preparations_folder
 from engine.contract.model_checks import CHECKS
 from engine.contract.run_dir import RunDir
 from engine.verify import sound, training
 from tests.packaging.test_readme import blocks, typed
+from tests.worker import forked
 from tests.worker.conftest import write_song
 from tests.worker.front_end import ROOT
 from tests.worker.real_front_end import events
@@ -36,6 +38,7 @@ def test_the_page_works_as_it_stands(place: Path, monkeypatch: pytest.MonkeyPatc
     # A tiny processor's share of the ten-second clip; everything else as typed.
     quick = functools.partial(model_verify.verify, clip_s=1.0, num_steps=2)
     monkeypatch.setattr(model_verify, "verify", quick)
+    monkeypatch.setattr(launch, "subprocess", forked.starting_forks(launch))
     [preset] = blocks(PAGE, "json")
     short = {"max_train_steps": 2, "validation_step_interval": 2, "validation_audio_duration": 1}
     more = {"validation_num_inference_steps": 2, "mixed_precision": "no", "lora_rank": 2}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from acestep_tui.cli import run_command_line
+from acestep_tui.runs import launch
 from engine.contract.backends import load_backends
 from engine.contract.config import resolve
 from engine.contract.feature_models import MERT, MHUBERT
@@ -21,6 +22,7 @@ from engine.model.tiny_features import write_tiny_feature_model
 from tests.packaging.conftest import COMMIT
 from tests.packaging.test_readme import blocks, typed
 from tests.terminal.terminal import Terminal, program
+from tests.worker import forked
 from tests.worker.conftest import write_song
 from tests.worker.front_end import ROOT
 from tests.worker.real_front_end import events
@@ -91,7 +93,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(home_with_model: Path, capfd: pytest.CaptureFixture[str]) -> Reader:
+def reader(home_with_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Reader:
+    monkeypatch.setattr(launch, "subprocess", forked.starting_forks(launch))
     songs = home_with_model / "datasets" / "my_audio_files"
     songs.mkdir(parents=True)
     for seed in range(2):

@@ -87,8 +87,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     short = {"max_train_steps": 2, "validation_audio_duration": 2.0, "validation_num_inference_steps": 2}
     (home / "night-ferry.json").write_text(json.dumps({**preset, **short}), encoding="utf-8")
     (home / "config" / "night-ferry").mkdir(parents=True)
-    # All of README's steps, so that there is a live run to list, look at and stop.
-    (home / "config" / "night-ferry" / "config.json").write_text(json.dumps(preset), encoding="utf-8")
+    # All of README's steps, so that there is a live run to list, look at and stop; compiling for so many takes minutes.
+    live = {**preset, "compile": "off"}
+    (home / "config" / "night-ferry" / "config.json").write_text(json.dumps(live), encoding="utf-8")
     desk = Desk(home, tmp_path / "cache", tmp_path / "state")
     yield desk
     desk.clear_up()

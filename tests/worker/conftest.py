@@ -17,6 +17,7 @@ import soundfile
 from engine.__main__ import main as worker_main
 from engine.contract.run_dir import RunDir
 from engine.model.tiny import write_tiny_checkpoint
+from tests.worker import forked
 
 SONG_SECONDS = 2.0
 
@@ -102,9 +103,9 @@ class Workshop:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def spawn(self, run_dir: RunDir) -> subprocess.Popen[bytes]:
-        """Start the worker as a process of its own, in a session of its own."""
-        return subprocess.Popen(
+    def spawn(self, run_dir: RunDir, *, is_real: bool = False) -> subprocess.Popen[bytes]:
+        """Start the worker as a process of its own, in a session of its own; forked off unless it must be real."""
+        return (subprocess.Popen if is_real else forked.popen)(
             [sys.executable, "-m", "engine", "train", str(run_dir.path)],
             cwd=Path(__file__).parents[2],
             stdin=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ import pytest
 
 from engine.contract import event_lines
 from engine.contract.run_dir import RunDir
+from tests.worker import forked
 
 ROOT = Path(__file__).parents[2]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
@@ -41,10 +42,11 @@ def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_S
 
 @dataclass
 class Place:
-    """A working directory with a preset and songs, and the processes started in it."""
+    """A working directory with a preset and songs, and the processes started in it, forked off unless ``is_real``."""
 
     cwd: Path
     state: Path
+    is_real: bool = False
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -63,7 +65,7 @@ class Place:
 
     def start(self, *arguments: str, **fake: Any) -> subprocess.Popen[str]:
         """Start the front end; the keywords say what the worker should do."""
-        process = subprocess.Popen(
+        process: subprocess.Popen[str] = (subprocess.Popen if self.is_real else forked.popen)(
             [sys.executable, "-c", PROGRAM, *arguments],
             cwd=self.cwd,
             env=self.environment(**fake),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.run_dir import RunDir
+from tests.worker import forked
 from tests.worker.front_end import ROOT, Done, is_alive
 
 # A real worker imports torch before its first word; two of them may share one core.
@@ -21,11 +22,12 @@ END_S = 120.0
 
 @dataclass
 class Desk:
-    """A working directory, a cache and a state folder, and the processes started there."""
+    """A working directory, a cache and a state folder, and the processes started there: forked off, or ``is_real``."""
 
     cwd: Path
     cache: Path
     state: Path
+    is_real: bool = False
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
@@ -45,7 +47,7 @@ class Desk:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the front end in the working directory."""
-        process = subprocess.Popen(
+        process: subprocess.Popen[str] = (subprocess.Popen if self.is_real else forked.popen)(
             [sys.executable, "-m", "acestep_tui", *arguments],
             cwd=self.cwd,
             env=self.environment(),

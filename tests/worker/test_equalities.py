@@ -38,7 +38,7 @@ def test_resumed_equals_uninterrupted_after_a_kill(workshop: Workshop):
     assert workshop.train(whole) == 0
 
     killed = workshop.run_dir("killed", **settings)
-    worker = workshop.spawn(killed)
+    worker = workshop.spawn(killed, is_real=True)
     wait_for(lambda: killed.events_jsonl.exists() and events(killed, "checkpoint_saved"))
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()

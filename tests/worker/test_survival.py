@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.contract import files
 from engine.contract.run_dir import GUARD_FILE
+from tests.worker import forked
 from tests.worker.conftest import Workshop, events
 from tests.worker.test_equalities import wait_for
 
@@ -31,7 +31,7 @@ def worker_with(patch: str, run_dir, **limits) -> int:
     """Run the worker in a process of its own after executing ``patch``."""
     start = f"from engine.__main__ import main\nsys.exit(main(['train', {str(run_dir.path)!r}]))"
     code = f"import os, signal, sys\n{patch}\n{start}"
-    return subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False, **limits).returncode
+    return forked.popen([sys.executable, "-c", code], cwd=REPOSITORY, **limits).wait()
 
 
 def test_killed_while_caching_it_resumes(workshop: Workshop, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.tiny import write_tiny_checkpoint
 from engine.model.tiny_features import TINY_WIDTHS
 from engine.planning.measured import Cell, measured_cells
+from tests.worker import forked
 
 ROOT = Path(__file__).parents[3]
 
@@ -251,7 +251,7 @@ def test_the_command_runs_the_worker_under_its_rows_and_faults(tmp_path, checkpo
     environment = {**os.environ, "ACESTEP_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "bench.vram", "all", str(checkpoint), "--tiny", "--cells", "1"]
     command += ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--only", "8gb", "save"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    done = forked.run(command, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = json.loads((tmp_path / "out" / "tiny" / "rows.json").read_text(encoding="utf-8"))
     assert (row["row"], row["problems"], row["holds"]) == ("8gb", [], None), "no card, so nothing is said to hold"

@@ -23,6 +23,7 @@ from engine.contract.errors import DataError, DiskError, ExitCode, StopRequested
 from engine.contract.events import CacheProgress
 from engine.dataset.report import Problem
 from tests.unit.cache.stand_ins import StandInCodec, StandInTextEncoder, caches, entries_of, song_of, write_songs
+from tests.worker import forked
 
 
 def no_encoder() -> None:
@@ -258,7 +259,7 @@ def test_an_operating_system_error_below_the_file_layer_is_a_disk_error(tmp_path
 def prepare(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.unit.cache.prepare_songs", str(folder), *arguments]
     root = Path(__file__).parents[3]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forked.popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def whole_entries(folder: Path) -> int:
