@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from engine.contract.errors import ModelError
 from engine.contract.model_files import read_config, weight_files
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
 from engine.model.codec_encode import AS_LOADED, EncoderForm, MelEncoder, best_form
+from engine.model.codec_memory import WINDOWS, visiting, window_frames
 from engine.model.codec_stage import run_stage
 from engine.model.mel import LogMel, denormalise, normalise
 from engine.model.overlap import overlapped_mel, overlapped_wave
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 Part = Literal["encoder", "decoder"]
 BOTH_PARTS: tuple[Part, ...] = ("encoder", "decoder")
 
-# Mel frames worked on at once by the full-resolution convolutions (24 s): about 140 MB a tensor in float32 with the
-# real widths, instead of 1.4 GB for four minutes.
-WINDOW_FRAMES = 2048
+# Mel frames encoded at once by the full-resolution convolutions (24 s): about 140 MB a tensor in float32 with the real
+# widths, instead of 1.4 GB for four minutes.
+WINDOW_FRAMES = WINDOWS[0]
 
 EXPECTED_DCAE: dict[str, Any] = {
     "in_channels": 2,
@@ -79,6 +81,7 @@ class MusicCodec(nn.Module):
     ) -> None:
         super().__init__()
         self.dcae, self.vocoder, self.notices = dcae, vocoder, notices
+        self._visits: torch.device | None = None
         self.log_mel = LogMel(mel_config)
         self.mel_factor = 2 ** (len(dcae.config.encoder_block_out_channels) - 1)
         if mel_config.sampling_rate != CODEC_RATE or mel_config.hop_length * self.mel_factor != FRAME_SAMPLES:
@@ -122,6 +125,20 @@ class MusicCodec(nn.Module):
         codec = cls(dcae, vocoder, config, notices=dcae_notices)
         codec.notices += vocoder_notices + _check_mel_buffers(codec.log_mel, vocoder_files)
         return codec.eval().requires_grad_(False)
+
+    def place(self, device: torch.device, *, stays: bool = True) -> None:
+        """Choose where clips are decoded.
+
+        Args:
+            device: There.
+            stays: Whether the weights lie there from now on; else they wait in main memory, and autoencoder and vocoder
+                come one after the other, each only while it works.
+        """
+        self.to(device if stays else "cpu")
+        self._visits = None if stays else device
+
+    def _at_work(self, part: nn.Module) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._visits is None else visiting(part, self._visits)
 
     @torch.no_grad()
     def encode(
@@ -194,18 +211,27 @@ class MusicCodec(nn.Module):
         Returns:
             Per clip a float32 CPU tensor ``(2, samples)`` in -1…1.
         """
+        with self._at_work(self.dcae.decoder):
+            mels = [self._mel_of(latent[None], overlapped=overlapped) for latent in latents]
+        assert self.vocoder is not None, "the codec was loaded without its decoder"
         clips = []
-        for index, latent in enumerate(latents):
-            if overlapped:
-                mel = overlapped_mel(self.decode_mel, latent[None], factor=self.mel_factor)
-                wave = overlapped_wave(self._vocode, denormalise(mel[0].float()))
-                length = latent.shape[-1] * FRAME_SAMPLES * sample_rate // CODEC_RATE
-            else:
-                wave = self._vocode(denormalise(self.decode_mel(latent[None])[0].float()))
-                length = -(-wave.shape[-1] * sample_rate // CODEC_RATE)
-            wave = resample(wave.float().cpu(), CODEC_RATE, sample_rate)
-            clips.append(wave[:, : length if lengths is None else int(lengths[index])])
+        with self._at_work(self.vocoder):
+            for index, mel in enumerate(mels):
+                if overlapped:
+                    wave = overlapped_wave(self._vocode, mel)
+                    length = latents.shape[-1] * FRAME_SAMPLES * sample_rate // CODEC_RATE
+                else:
+                    wave = self._vocode(mel)
+                    length = -(-wave.shape[-1] * sample_rate // CODEC_RATE)
+                wave = resample(wave.float().cpu(), CODEC_RATE, sample_rate)
+                clips.append(wave[:, : length if lengths is None else int(lengths[index])])
         return clips
+
+    def _mel_of(self, latent: torch.Tensor, *, overlapped: bool) -> torch.Tensor:
+        """Log-mel ``(2, n_mels, 8·T)`` in float32 of latents ``(1, 8, 16, T)``."""
+        whole = self.decode_mel
+        mel = overlapped_mel(whole, latent, factor=self.mel_factor) if overlapped else whole(latent)
+        return denormalise(mel[0].float())
 
     @torch.no_grad()
     def decode_mel(self, latents: torch.Tensor) -> torch.Tensor:
@@ -218,13 +244,13 @@ class MusicCodec(nn.Module):
     def _vocode(self, mel: torch.Tensor) -> torch.Tensor:
         """Both channels of a log-mel ``(2, n_mels, frames)`` to ``(2, samples)`` at 44.1 kHz."""
         vocoder = self.vocoder
-        assert vocoder is not None, "the codec was loaded without its decoder"
+        assert vocoder is not None
         weight, config = next(vocoder.parameters()), vocoder.config
         with _own_precision(weight.device):
             wave = in_windows(
                 vocoder,
                 mel.to(weight.dtype),
-                window=WINDOW_FRAMES,
+                window=window_frames(weight),
                 context=config.context_frames,
                 up=config.hop_length,
             )
@@ -234,13 +260,14 @@ class MusicCodec(nn.Module):
         """`Decoder.forward` of diffusers in windows; its attention still sees the whole clip."""
         decoder, config = self.dcae.decoder, self.dcae.config
         num_local = _num_local_stages(config.decoder_block_types, config.decoder_layers_per_block)
-        if raw.shape[-1] * self.mel_factor <= WINDOW_FRAMES or not num_local:
+        window = window_frames(next(decoder.parameters()))
+        if raw.shape[-1] * self.mel_factor <= window or not num_local:
             return decoder(raw)
         hidden = decoder.conv_in(raw)
         if decoder.in_shortcut:
             hidden = hidden + raw.repeat_interleave(decoder.in_shortcut_repeats, dim=1)
         for stage in reversed(decoder.up_blocks[num_local:]):
-            hidden = run_stage(stage, hidden, window=WINDOW_FRAMES // self.mel_factor)
+            hidden = run_stage(stage, hidden, window=window // self.mel_factor)
 
         def to_mel(part: torch.Tensor) -> torch.Tensor:
             for block in reversed(decoder.up_blocks[:num_local]):
@@ -250,7 +277,7 @@ class MusicCodec(nn.Module):
 
         factor = 2**num_local
         context = _context_frames(config.decoder_layers_per_block[:num_local], multiple=self.mel_factor)
-        return in_windows(to_mel, hidden, window=WINDOW_FRAMES // factor, context=context // factor, up=factor)
+        return in_windows(to_mel, hidden, window=window // factor, context=context // factor, up=factor)
 
 
 def _own_precision(device: torch.device) -> torch.autocast:

@@ -126,7 +126,7 @@ class ClipPrompt:
 
 @dataclass
 class ClipMaker:
-    """Makes the test clips and their sidecars; the codec waits in host memory in between."""
+    """Makes the test clips and their sidecars; the codec waits in host memory until one is decoded."""
 
     family: ModelFamily
     prompts: Sequence[ClipPrompt]
@@ -189,7 +189,9 @@ class ClipMaker:
         started = time.monotonic()
         # As memory has it by now: in blocks or whole, beside the model or on the processor.
         settings = replace(self.settings, overlapped_decode=self.memory.acting.vae_enable_tiling)
-        self.codec.to("cpu" if self.memory.relief.clips_on_processor else self.device)
+        device = torch.device("cpu") if self.memory.relief.clips_on_processor else self.device
+        # While the clip is denoised no weight of the codec is on the card: what is promised for small cards needs it.
+        self.codec.place(device, stays=bool(self.config.keep_vae_loaded))
         try:
             with evaluation(model), precision_context(self.config, self.device):
                 audio = self.family.generate_clip(
@@ -206,8 +208,6 @@ class ClipMaker:
                     on_step=self._progress(prompt.name, should_stop),
                 )
         finally:
-            if not self.config.keep_vae_loaded:
-                self.codec.to("cpu")
             release_memory(self.device)
         took_s = time.monotonic() - started
         self._save(audio, prompt, step=step, took_s=took_s)

@@ -1,7 +1,9 @@
 """The codec loaded from checkpoint folders: parts, damage, notices, windows, precision."""
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from engine.contract.errors import ExitCode, ModelError
 from engine.contract.model_files import DIFFUSERS_WEIGHTS
-from engine.model import autoencoder
+from engine.model import autoencoder, codec_memory
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import FRAME_SAMPLES
+from engine.model.codec_memory import visiting, window_frames
 from engine.model.load import Checkpoint
 from engine.model.mel import LogMel
 from engine.model.vocoder import VocoderConfig
@@ -39,6 +42,12 @@ def folders(tiny: Checkpoint, tmp_path: Path) -> Folders:
 
 def noise(*shape: int, scale: float = 0.1) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(3)) * scale
+
+
+def narrow_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of 64 mel frames in encoding and decoding."""
+    monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
+    monkeypatch.setattr(autoencoder, "window_frames", lambda _weight: 64)
 
 
 def test_a_batch_is_its_clips(codec: MusicCodec) -> None:
@@ -71,7 +80,7 @@ def test_long_clips_in_windows_are_the_same(codec: MusicCodec, monkeypatch: pyte
     audio = noise(1, 2, 40 * FRAME_SAMPLES)
     latents, _ = codec.encode(audio, sample_rate=44_100)
     (wave,) = codec.decode(latents)
-    monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
+    narrow_windows(monkeypatch)
     windowed_latents, _ = codec.encode(audio, sample_rate=44_100)
     (windowed_wave,) = codec.decode(latents)
     assert torch.allclose(windowed_latents, latents, atol=1e-5)
@@ -79,7 +88,7 @@ def test_long_clips_in_windows_are_the_same(codec: MusicCodec, monkeypatch: pyte
 
 
 def test_windows_bound_what_the_convolutions_see(codec: MusicCodec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
+    narrow_windows(monkeypatch)
     widths = []
     hooks = [
         module.register_forward_hook(lambda _module, inputs, _output: widths.append(inputs[0].shape[-1]))
@@ -95,7 +104,7 @@ def test_windows_bound_what_the_convolutions_see(codec: MusicCodec, monkeypatch:
 def test_the_attention_of_long_clips_sees_the_whole_clip_in_windows(
     codec: MusicCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
+    narrow_windows(monkeypatch)
     widths = []
 
     def note(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _output: torch.Tensor) -> None:
@@ -117,6 +126,69 @@ def test_the_attention_of_long_clips_sees_the_whole_clip_in_windows(
     changed[..., -FRAME_SAMPLES:] *= -3
     before, after = (codec.encode(one, sample_rate=44_100)[0] for one in (audio, changed))
     assert not torch.equal(before[..., 0], after[..., 0])
+
+
+def test_decoder_and_vocoder_are_on_the_device_one_after_the_other(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = load((tiny.dcae, tiny.vocoder), parts=("decoder",))
+    latents = noise(2, 8, 16, 4, scale=1.0)
+    waves, there, moments = codec.decode(latents), [], []
+
+    @contextlib.contextmanager
+    def visit(part: torch.nn.Module, device: torch.device) -> Iterator[None]:
+        there.append((type(part).__name__, device.type))
+        yield
+        there.pop()
+
+    monkeypatch.setattr(autoencoder, "visiting", visit)
+    for part in (codec.dcae.decoder.conv_out, codec.vocoder):
+        part.register_forward_hook(lambda module, *_: moments.append((type(module).__name__, *there)))
+    codec.place(torch.device("cpu"), stays=False)
+    again = codec.decode(latents)
+    assert all(torch.equal(one, other) for one, other in zip(again, waves, strict=True))
+    assert moments == [("Conv2d", ("Decoder", "cpu"))] * 2 + [("Vocoder", ("Vocoder", "cpu"))] * 2
+    codec.place(torch.device("cpu"))
+    moments.clear()
+    codec.decode(latents)
+    assert moments == [("Conv2d",)] * 2 + [("Vocoder",)] * 2 and not there
+
+
+def test_a_visit_leaves_the_weights_as_they_were() -> None:
+    layer = torch.nn.Linear(2, 2)
+    before = [(tensor, tensor.data_ptr()) for tensor in layer.parameters()]
+    with pytest.raises(KeyError), visiting(layer, torch.device("cpu")):
+        raise KeyError
+    assert [(tensor, tensor.data_ptr()) for tensor in layer.parameters()] == before
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("total_gib", "free_gib", "frames"),
+    [(80, 70, 2048), (16, 12, 2048), (12, 9, 1024), (8, 5, 1024), (5.2, 4, 512), (80, 1.0, 1024), (80, 0.3, 512)],
+)
+def test_windows_are_as_wide_as_the_card_allows(
+    total_gib: float, free_gib: float, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec_memory, "_room", lambda _device: (total_gib * GIB, free_gib * GIB))
+    assert window_frames(torch.zeros(1)) == frames
+    assert window_frames(torch.zeros(1, dtype=torch.bfloat16)) >= frames
+
+
+def test_a_cap_on_what_torch_may_take_counts_as_a_smaller_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "mem_get_info": lambda _device: (70 * GIB, 80 * GIB),
+        "memory_allocated": lambda _device: 2 * GIB,
+        "memory_reserved": lambda _device: 3 * GIB,
+        "get_per_process_memory_fraction": lambda _device: 5.2 / 80,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    assert codec_memory._room(torch.device("cuda")) == pytest.approx((5.2 * GIB, 3.2 * GIB))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device: 1.0)
+    assert codec_memory._room(torch.device("cuda")) == pytest.approx((80 * GIB, 71 * GIB))
+    assert window_frames(torch.zeros(1)) == 2048, "the processor has the widest"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
