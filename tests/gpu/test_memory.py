@@ -18,7 +18,7 @@ from bench.vram_worker import Hearing, Work
 from engine.memory.recompute import set_recompute
 from engine.model.adapters import LoraSpec, add_lora
 from engine.model.card import LyricEncoderConfig, TransformerConfig
-from engine.model.load import load_transformer, resolve_checkpoint
+from engine.model.load import load_codec, load_transformer, resolve_checkpoint
 from engine.model.quantise import Quantisation
 from engine.model.transformer import AceStepTransformer, ConditionInputs
 from tests.worker.conftest import Workshop, cache, checkpoint, events, songs, workshop  # noqa: F401 - fixtures
@@ -114,6 +114,22 @@ class TestBlockSwap:
         assert step(model)[0] == loss
 
 
+def test_a_codec_that_visits_the_card_leaves_it_and_decodes_the_same(checkpoint: Path):  # noqa: F811
+    codec = load_codec(resolve_checkpoint(checkpoint), dtype=torch.float32, device="cpu", parts=("decoder",))
+    latents = torch.randn(1, 8, 16, 40, generator=torch.Generator().manual_seed(0))
+    codec.place(CUDA)
+    (stays,) = codec.decode(latents.to(CUDA))
+    held = torch.cuda.memory_allocated()
+    codec.place(CUDA, stays=False)
+    without = torch.cuda.memory_allocated()
+    assert held - without >= sum(p.numel() * p.element_size() for p in codec.parameters())
+    before = [parameter.data_ptr() for parameter in codec.parameters()]
+    (visited,) = codec.decode(latents.to(CUDA))
+    assert torch.cuda.memory_allocated() == without
+    assert [parameter.data_ptr() for parameter in codec.parameters()] == before
+    assert torch.allclose(visited, stays, atol=1e-5)
+
+
 PLAIN: dict[str, list[float]] = {}
 """Losses of the run that saves nothing, by precision."""
 
@@ -181,7 +197,7 @@ def test_a_memory_that_runs_out_in_a_step_ends_no_run(tmp_path: Path, checkpoint
     command += ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 0, done.stdout + done.stderr
-    undisturbed, *faults = json.loads((tmp_path / "out" / "ladder.json").read_text(encoding="utf-8"))
+    undisturbed, *faults = json.loads((tmp_path / "out" / "tiny" / "ladder.json").read_text(encoding="utf-8"))
     assert undisturbed["exit_code"] == 0 and undisturbed["losses"]
     assert [fault["exit_code"] for fault in faults] == [0, 0, 0]
     assert any(fault["steps_down"] for fault in faults), "a cap that nothing ran into proves nothing"
