@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,12 @@ UNUSED_PROJECTIONS = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 
 def module_shapes(config: TransformerConfig, *, with_projectors: bool = True) -> dict[str, tuple[int, ...]]:
     """Name and shape of every parameter that the module allocates, without allocating any."""
+    return dict(_module_shapes(config, with_projectors))
+
+
+@functools.lru_cache(maxsize=8)
+def _module_shapes(config: TransformerConfig, with_projectors: bool) -> dict[str, tuple[int, ...]]:
+    """Kept: a run asks at its load, at every save and at its end, and building the module takes a while."""
     with torch.device("meta"):
         model = AceStepTransformer(config, with_projectors=with_projectors)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

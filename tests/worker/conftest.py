@@ -34,6 +34,12 @@ def write_song(path: Path, *, seconds: float = SONG_SECONDS, rate: int = 44_100,
     path.with_suffix(".lyrics").write_text("[verse]\n" + "hold the line\n" * (seed + 1), encoding="utf-8")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _imported() -> None:
+    """The heavy imports at once: nearly every test here would come to them."""
+    forked.import_what_is_heavy()
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint, written once a session."""

@@ -9,6 +9,7 @@ show that a worker finds what it must import.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import io
@@ -50,7 +51,7 @@ def popen(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     program = _program(list(command))
     if program is None or not can_fork():
         return _REAL_POPEN(command, **options)
-    _import_what_is_heavy()
+    import_what_is_heavy()
     environment, before = options.pop("env", None), options.pop("preexec_fn", None)
 
     def become_the_program() -> None:
@@ -101,13 +102,16 @@ def _program(command: list[str]) -> Callable[[], Any] | None:
     return ways.get(kind, run_file if kind.endswith(".py") else None)
 
 
-def _import_what_is_heavy() -> None:
+@functools.cache
+def import_what_is_heavy() -> None:
+    """What a worker imports, kept from now on out of every collection of garbage: a run frees memory by collecting."""
     for name in _HEAVY:
         importlib.import_module(name)
     from diffusers import AutoencoderDC
     from transformers import AutoTokenizer
 
     del AutoencoderDC, AutoTokenizer
+    gc.freeze()
 
 
 def _let_go_of_the_parent(environment: Mapping[str, str] | None) -> None:
