@@ -17,6 +17,7 @@ import pytest
 from engine.contract.run_dir import RunDir
 from engine.fetch.hub import CHUNK_BYTES
 from engine.hardware.models import model_status
+from tests.worker import forked
 from tests.worker.conftest import events
 from tests.worker.loopback_hub import COMMIT, NAME, LoopbackHub, serving
 
@@ -59,8 +60,9 @@ class Desk:
         others = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
         return {**others, **self.hub.environment(self.root / "hf"), "PYTHONPATH": str(ROOT), **more}
 
-    def start(self, program: str = MAIN, **options: Any) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
+    def start(self, program: str = MAIN, *, is_real: bool = False, **options: Any) -> subprocess.Popen[bytes]:
+        """Start the task; forked off unless it must be real."""
+        process: subprocess.Popen[bytes] = (subprocess.Popen if is_real else forked.popen)(
             [sys.executable, "-c", f"{program}; sys.exit(code)", str(self.task.path)],
             env=options.pop("env", None) or self.environment(),
             stdin=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ from engine.contract.model_files import LAYOUT, SUB_FOLDERS
 from engine.contract.run_dir import RunDir
 from engine.fetch.hub import CHUNK_BYTES
 from engine.hardware.models import model_status
+from tests.worker import forked
 from tests.worker.conftest import events
 from tests.worker.fetch_desk import MAIN, ROOT, Desk, desk, hub
 from tests.worker.front_end import wait_for
@@ -35,7 +36,7 @@ QUICK = "import engine.fetch.download as download; download.WAITS_S = (0.1, 0.1,
 def test_a_whole_download_without_torch_then_used_offline(desk: Desk, checkpoint: Path) -> None:
     assert not model_status(NAME, cache_dir=desk.cache).is_whole
     program = f"{MAIN}; assert not {{'torch', 'numpy', 'pydantic'}} & sys.modules.keys()"
-    assert desk.fetch(program) == 0, desk.task.worker_log.read_text()
+    assert desk.fetch(program, is_real=True) == 0, desk.task.worker_log.read_text()
     desk.check_whole(checkpoint)
     assert all(desk.hub.starts(name) == [0] for name in desk.hub.files())
 
@@ -49,13 +50,8 @@ def test_a_whole_download_without_torch_then_used_offline(desk: Desk, checkpoint
 
     # The trainer's own loader finds it without a network.
     load = "from engine.model.load import resolve_checkpoint; print(resolve_checkpoint(sys.argv[1]).root)"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {load}", NAME],
-        env=desk.environment(HF_HUB_OFFLINE="1"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", f"import sys; {load}", NAME]
+    done = forked.run(command, env=desk.environment(HF_HUB_OFFLINE="1"))
     assert done.stdout.strip() == str(desk.storage / "snapshots" / COMMIT)
 
 
@@ -173,7 +169,7 @@ def test_two_tasks_for_one_model_fetch_every_byte_once(desk: Desk, checkpoint: P
     first = desk.start()
     second_task = RunDir(desk.root / "second")
     shutil.copytree(desk.task.path, second_task.path, ignore=shutil.ignore_patterns("events*", "lock", "control"))
-    second = subprocess.Popen(
+    second = forked.popen(
         [sys.executable, "-m", "engine", "fetch", str(second_task.path)], env=desk.environment(), cwd=ROOT
     )
     other.processes.append(second)
