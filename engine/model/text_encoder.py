@@ -25,8 +25,8 @@ MAX_PROMPT_CHARACTERS = 256
 ERG_LAYERS = (8, 9)
 """Encoder layers whose queries are scaled for the null text of ERG (0-based)."""
 
-# Captions encoded at once; a longer list only costs memory.
-_BATCH = 16
+BATCH = 16
+"""Captions encoded at once unless the caller says otherwise; more cost memory."""
 
 _EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
 
@@ -72,12 +72,15 @@ class TextEncoder:
         return len(self.model.encoder.block) > max(ERG_LAYERS)
 
     @torch.no_grad()
-    def encode(self, captions: Sequence[str], *, query_scale: float | None = None) -> list[Tensor]:
+    def encode(
+        self, captions: Sequence[str], *, query_scale: float | None = None, batch_size: int = BATCH
+    ) -> list[Tensor]:
         """Hidden states of captions, one at a time or many: the result is the same.
 
         Args:
             captions: Cut to their first 256 characters, then to `max_length` tokens.
             query_scale: Factor on the queries of layers 8 and 9: the null text of ERG takes 0.01.
+            batch_size: Encoded at once.
 
         Returns:
             Per caption ``(tokens, width)`` without padding, in the encoder's dtype, on its device.
@@ -89,8 +92,8 @@ class TextEncoder:
             raise ValueError(f"ERG scales encoder layers {ERG_LAYERS}; this one has {len(self.model.encoder.block)}")
         states: list[Tensor] = []
         with self._scaled_queries(query_scale):
-            for first in range(0, len(captions), _BATCH):
-                states += self._encode_batch(captions[first : first + _BATCH])
+            for first in range(0, len(captions), batch_size):
+                states += self._encode_batch(captions[first : first + batch_size])
         return states
 
     def _encode_batch(self, captions: Sequence[str]) -> list[Tensor]:

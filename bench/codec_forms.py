@@ -1,0 +1,159 @@
+"""How fast each form of the codec's encoder is on this device, and how far its latents lie from those of float32."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.model.autoencoder import MusicCodec
+from engine.model.card import CODEC_RATE, FRAME_SAMPLES
+from engine.model.codec_encode import AS_LOADED, EncoderForm, best_form
+from engine.model.mel import normalise
+
+MEASURED = 3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A form to measure.
+
+    Attributes:
+        name: In the table.
+        form: Of the encoder.
+        tf32: Whether a card may multiply float32 in TF32.
+    """
+
+    name: str
+    form: EncoderForm
+    tf32: bool = True
+
+
+def _half(dtype: torch.dtype, *, is_compiled: bool = False) -> EncoderForm:
+    return EncoderForm(dtype, is_channels_last=True, has_fused_norms=True, is_compiled=is_compiled)
+
+
+FP32 = Variant("fp32", AS_LOADED, tf32=False)
+VARIANTS: tuple[Variant, ...] = (
+    FP32,
+    Variant("tf32", AS_LOADED),
+    Variant("tf32, channels last, fused norms", _half(torch.float32)),
+    Variant("bf16", EncoderForm(torch.bfloat16)),
+    Variant("fp16", EncoderForm(torch.float16)),
+    Variant("fp16, channels last", EncoderForm(torch.float16, is_channels_last=True)),
+    Variant("fp16, channels last, fused norms", _half(torch.float16)),
+    Variant("bf16, channels last, fused norms", _half(torch.bfloat16)),
+)
+COMPILED: tuple[Variant, ...] = (
+    Variant("fp16, channels last, compiled", EncoderForm(torch.float16, is_channels_last=True, is_compiled=True)),
+    Variant("fp16, channels last, fused norms, compiled", _half(torch.float16, is_compiled=True)),
+)
+
+
+def measure_forms(
+    codec: MusicCodec, sound: Tensor, variants: tuple[Variant, ...], *, windows: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """Each variant on one sound; the first must be float32, to which the others are compared.
+
+    Args:
+        codec: Loaded in float32.
+        sound: (2, n) float32 at the codec's rate.
+        variants: Which.
+        windows: Mel frames worked on at once; the first is used for all variants, the others for the best form too.
+    """
+    device = next(codec.dcae.encoder.parameters()).device
+    seconds = sound.shape[-1] / CODEC_RATE
+    best = best_form(torch.float32, device)
+    planned = [(variant, windows[0]) for variant in variants]
+    planned += [(Variant("as used, other windows", best), window) for window in windows[1:]]
+    rows: list[dict[str, Any]] = []
+    exact: Tensor | None = None
+    for variant, window in planned:
+        row: dict[str, Any] = {"form": variant.name, "window_frames": window, "is_used": variant.form == best}
+        try:
+            latents, row["first_s"], row["second_s"], row["peak_gib"] = _encode(codec, sound, variant, window)
+        except Exception as error:  # a form that this machine cannot compute is a result, too
+            rows.append(row | {"error": f"{type(error).__name__}: {error}"[:300]})
+            continue
+        exact = latents if exact is None else exact
+        difference = (latents - exact).abs()
+        row["real_time"] = round(seconds / row["second_s"], 1)
+        row["relative_error"] = float(difference.double().square().sum().sqrt() / exact.double().square().sum().sqrt())
+        row["largest_error"] = float(difference.max() / exact.abs().max())
+        rows.append(row)
+        codec._encoders.pop(variant.form, None)
+    return rows
+
+
+@torch.no_grad()
+def _encode(codec: MusicCodec, sound: Tensor, variant: Variant, window: int) -> tuple[Tensor, float, float, float]:
+    """Latents, seconds of the first time and of a later one (median), peak GiB; the sound is on the device already."""
+    device = next(codec.dcae.encoder.parameters()).device
+    wave = _whole_frames(sound)[None].to(device)
+
+    def once() -> Tensor:
+        encoder = codec.mel_encoder(variant.form)
+        return encoder(normalise(codec.log_mel(wave)), window=window).float()
+
+    kept = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = variant.tf32
+    try:
+        _reset_peak(device)
+        first_s, latents = timed(once, device)
+        later = [timed(once, device)[0] for _ in range(MEASURED)]
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = kept
+    peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
+    return latents.cpu(), round(first_s, 4), round(statistics.median(later), 5), round(peak, 2)
+
+
+def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    """Seconds that something takes on a device, and what it gave."""
+    _wait(device)
+    started = time.perf_counter()
+    result = work()
+    _wait(device)
+    return time.perf_counter() - started, result
+
+
+def profile_form(codec: MusicCodec, sound: Tensor, *, window: int) -> list[str]:
+    """What the form in use spends the card's time on: the kernels that take most, in words."""
+    from torch.profiler import ProfilerActivity, profile
+
+    device = next(codec.dcae.encoder.parameters()).device
+    form = best_form(torch.float32, device)
+    _encode(codec, sound, Variant("", form), window)
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
+    with profile(activities=activities) as profiler, torch.no_grad():
+        encoder = codec.mel_encoder(form)
+        encoder(normalise(codec.log_mel(_whole_frames(sound)[None].to(device))), window=window)
+        _wait(device)
+    on_card = device.type == "cuda"
+    events = [
+        (event.self_device_time_total if on_card else event.self_cpu_time_total, event.count, event.key)
+        for event in profiler.key_averages()
+    ]
+    total = sum(spent for spent, _, _ in events) or 1.0
+    return [
+        f"{spent / 1000:.2f} ms ({100 * spent / total:.0f} %), {count} ×: {name[:110]}"
+        for spent, count, name in sorted(events, reverse=True)[:16]
+    ]
+
+
+def _whole_frames(sound: Tensor) -> Tensor:
+    return torch.nn.functional.pad(sound, (0, -sound.shape[-1] % FRAME_SAMPLES))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
