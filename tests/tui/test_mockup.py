@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.each import of_each
 from tests.tui.mockup import FOLDER, compare, differences, mockup
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+@of_each("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 def test_a_mockup_equals_itself_and_fits_its_size(path):
     width, height = map(int, path.stem.rsplit("-", 1)[1].split("x"))
     rows = mockup(path.stem)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 
 from acestep_tui.panels.layout import PANELS, TABS, Body, arrange, zoomed
 from acestep_tui.panels.view import View
+from tests.each import of_each
 
 SIZES = [(80, 22), (80, 38), (100, 28), (110, 45), (119, 38), (120, 22), (120, 30), (120, 38), (160, 50), (200, 70)]
 
 
-@pytest.mark.parametrize("view", View)
-@pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("banner", [0, 1, 2])
-@pytest.mark.parametrize("is_compact", [False, True])
-def test_every_cell_belongs_to_one_panel_at_most(view, width, height, banner, is_compact):
+@of_each("view, size, banner, is_compact", product(View, SIZES, [0, 1, 2], [False, True]))
+def test_every_cell_belongs_to_one_panel_at_most(view, size, banner, is_compact):
+    width, height = size
     for trouble in (4, 7, 12):
         body = Body(width, height, view, banner=banner, trouble=trouble, is_compact=is_compact)
         found = arrange(body)
@@ -30,8 +29,7 @@ def test_every_cell_belongs_to_one_panel_at_most(view, width, height, banner, is
             assert beside or below, (one, other)
 
 
-@pytest.mark.parametrize("view", View)
-@pytest.mark.parametrize("size", SIZES)
+@of_each("view, size", product(View, SIZES))
 def test_every_panel_is_there_or_a_tab_away_or_zoomed(view, size):
     found = arrange(Body(*size, view))
     shown = set(found.places) & set(PANELS)

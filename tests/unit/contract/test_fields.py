@@ -7,6 +7,7 @@ import pytest
 from engine.contract.fields import NEGATED_ALIASES, REMOVED_KEYS, SETTINGS, SETTINGS_BY_KEY
 from engine.contract.fields_audio import AUDIO_SETTINGS
 from engine.contract.fields_backend import BACKEND_SETTINGS
+from tests.each import of_each
 
 # Typed from the specification, section by section: this is the check against the document, not a second source.
 SPECIFIED = {
@@ -247,7 +248,7 @@ SPECIFIED_AUDIO = {
 }
 
 
-@pytest.mark.parametrize(("key", "default"), SPECIFIED.items())
+@of_each("key, default", SPECIFIED.items())
 def test_default_is_that_of_the_specification(key, default):
     assert SETTINGS_BY_KEY[key].default == default
 
@@ -272,7 +273,7 @@ def test_old_names_lead_to_declared_keys():
     assert not names & (NEGATED_ALIASES.keys() | REMOVED_KEYS.keys())
 
 
-@pytest.mark.parametrize("setting", (*SETTINGS, *BACKEND_SETTINGS, *AUDIO_SETTINGS), ids=lambda setting: setting.key)
+@of_each("setting", (*SETTINGS, *BACKEND_SETTINGS, *AUDIO_SETTINGS), ids=lambda setting: setting.key)
 def test_every_declaration_is_complete(setting):
     assert setting.label and setting.help.endswith(".") and setting.section
     assert setting.type != "choice" or setting.choices

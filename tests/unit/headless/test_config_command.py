@@ -13,6 +13,7 @@ from engine.contract.config import Config
 from engine.contract.fields import SETTINGS
 from engine.contract.interactions import INTERACTIONS
 from engine.contract.run_dir import RunDir
+from tests.each import of_each
 
 SEED = Path(__file__).parents[2] / "seed"
 
@@ -148,7 +149,7 @@ def test_explain_knows_every_kind_of_name(said, name, parts):
     assert [part for part in parts if part not in words] == []
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+@of_each("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_explain_can_tell_of_every_setting(said, setting):
     out, _, code = said("config", "explain", setting.key, "--json")
     told = json.loads(out)

@@ -9,6 +9,7 @@ import pytest
 from acestep_tui.wizard.fields import MAX_MAIN_FIELDS, STEP_IDS, STEPS, label, main_fields, more_fields
 from engine.contract.fields import SETTINGS
 from engine.contract.fields_base import Setting
+from tests.each import of_each
 
 OFFERED = [setting for setting in SETTINGS if setting.is_offered]
 
@@ -78,7 +79,7 @@ def test_more_settings_are_found_by_every_word():
     assert found("") > found("adam")
 
 
-@pytest.mark.parametrize("setting", OFFERED, ids=lambda setting: setting.key)
+@of_each("setting", OFFERED, ids=lambda setting: setting.key)
 def test_words_belong_to_values_that_exist(setting):
     known = {"null"} if setting.nullable else set()
     if setting.type == "bool":

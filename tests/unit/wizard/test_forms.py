@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from acestep_tui.wizard.forms import MAX_ERROR_LENGTH, Parsed, accept, choices, field_of, note, parse, show, step_value
 from engine.contract.fields import SETTINGS
+from tests.each import of_each
 
 OFFERED = [setting for setting in SETTINGS if setting.is_offered]
 NUMBERS = [setting for setting in OFFERED if setting.type in ("int", "float")]
 
 
-@pytest.mark.parametrize("setting", OFFERED, ids=lambda setting: setting.key)
+@of_each("setting", OFFERED, ids=lambda setting: setting.key)
 def test_what_is_shown_can_be_typed(setting):
     values = [choice.value for choice in choices(setting)] or [setting.default]
     for value in values:
@@ -92,8 +94,7 @@ def test_no_text_raises_and_every_error_fits(text, setting):
         assert not accept(setting, parsed.value).error
 
 
-@pytest.mark.parametrize("setting", OFFERED, ids=lambda setting: setting.key)
-@pytest.mark.parametrize("direction", [1, -1])
+@of_each("setting, direction", product(OFFERED, [1, -1]), ids=lambda case: f"{case[0].key} {case[1]:+}")
 def test_arrow_keys_stay_among_accepted_values(setting, direction):
     value = setting.default
     for _ in range(12):
