@@ -1,8 +1,9 @@
 """Memory on a card: the grid that the plan is fitted to, what is promised for small cards, the ladder under real caps.
 
 ``python -m bench.vram all --out FOLDER`` does everything on a bare machine, in order of weight, and writes after every
-cell and run; called again with the same folder it goes on with what is missing. ``--tiny`` is the same program with the
-tiny model, on a processor too. Parts: ``grid``, ``rows``, ``ladder``; ``cells`` writes the grid's list again.
+cell and run; called again with the same folder it goes on with what is missing, also where another machine wrote what
+stands there. ``--tiny`` is the same program with the tiny model, on a processor too. Parts: ``rows``, ``ladder``,
+``grid``, ``tests`` (those of tests/gpu, in what is left of the time); ``cells`` writes the grid's list again.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-PARTS = ("rows", "grid", "ladder")
-LADDER_S = 75.0
-"""Left for the ladder at the end of ``all``."""
+from engine.__main__ import set_environment
+
+PARTS = ("rows", "ladder", "grid", "tests")
+TESTS_S = 60.0
+"""Left for the tests at the end of ``all``; the most they are given."""
 ROOM_IN_MEMORY_BYTES = 30 * 2**30
 
 
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen, left_out = write_cells()
         print(f"{len(chosen)} cells; {len(left_out)} left out")
         return
+    set_environment()  # as the worker does; its own call comes too late where a cap is set before
     # Else asking whether there is a card keeps every later fork from using it.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     bench = Bench(
@@ -94,13 +98,21 @@ class Bench:
         self._import()
         self._apart("checkpoint", self._write_checkpoint)
         for part in parts:
-            leave_s = LADDER_S if part == "grid" and "ladder" in parts else 0.0
+            leave_s = TESTS_S if part == "grid" and "tests" in parts else 0.0
             if part == "rows":
                 self._run_rows(only)
+            elif part == "ladder":
+                self._run_ladder(only)
             elif part == "grid":
                 self._apart("grid", functools.partial(self._run_grid, num_cells, self.until - leave_s))
-            else:
-                self._run_ladder(only)
+            elif self.on_card:
+                from bench.vram_tests import run_card_tests
+
+                self._apart("tests", functools.partial(run_card_tests, self.out, self._left_s(TESTS_S)))
+
+    def _left_s(self, most_s: float) -> float:
+        """Seconds that something may take, the budget considered."""
+        return max(0.0, min(most_s, self.until - time.monotonic()))
 
     def _import(self) -> None:
         """What every child needs: imported once, here."""
@@ -164,7 +176,11 @@ class Bench:
         ladder = Ladder(self.checkpoint, self.work, is_tiny=self.is_tiny, on_card=self.on_card)
         self._apart("shallow checkpoint", ladder.write_shallow)
         table = Table(self.out / "ladder.json")
-        baseline = table.find("fault", None) or table.add(ladder.baseline())
+        if (baseline := table.find("fault", None)) is None:
+            if time.monotonic() > self.until:
+                self.say("no time for the ladder")
+                return
+            baseline = table.add(ladder.baseline())
         self.say(f"ladder: undisturbed in {baseline['seconds']} s, exit {baseline['exit_code']}: {baseline['losses']}")
         for phase, share in FAULTS:
             if table.has("fault", [phase, share]) or (only is not None and phase not in only):

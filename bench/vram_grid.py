@@ -104,6 +104,8 @@ class Grid:
     def _measure(self, wanted: Wanted, built: Built) -> dict[str, Any]:
         cell, config = wanted.cell, self._config(wanted)
         row: dict[str, Any] = {"name": cell.name, **asdict(cell), "timed": wanted.timed, "oom": False}
+        # A table that was gone on with has cells of several days.
+        row |= {name: self.table[name] for name in ("date", "allocator")}
         try:
             row["swapped_bytes"] = set_memory_means(built.model, config, self.device)
             release_memory(self.device)

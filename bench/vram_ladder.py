@@ -17,19 +17,27 @@ from bench.vram_songs import caption, lyrics_of, write_songs
 from bench.vram_worker import Work, run_apart
 from engine.contract.model_files import SUB_FOLDERS, TRANSFORMER_FOLDER
 
-NUM_LAYERS = 2
+NUM_LAYERS = 4
 """Blocks of the model: width and codec are the released ones, so that memory is taken as in a real run, in seconds."""
 
-# Phase, and the share of what it takes that it is given. The lower the share, the more rungs it takes.
+SONG_S, NUM_SONGS = 20.0, 4
+"""One step's songs: what each run takes beside its phases' memory is time."""
+
+PATIENCE_S = 75.0
+"""A run that takes longer hangs."""
+
+# Phase, and the share of what it takes that it is given. The lower the share, the more rungs it takes. In the order in
+# which they are run: each phase once, then the further rungs of a step. ("compile" comes in the first step; a fault of
+# its own belongs here once a run that is compiled takes seconds.)
 FAULTS: tuple[tuple[str, float], ...] = (
+    ("train", 0.4),
     ("cache", 0.6),
     ("load", 0.6),
-    ("train", 0.7),
-    ("train", 0.4),
-    ("train", 0.15),
-    ("validate", 0.6),
+    ("validate", 0.4),
     ("save", 0.0),
     ("finish", 0.5),
+    ("train", 0.15),
+    ("train", 0.7),
 )
 
 
@@ -60,7 +68,7 @@ class Ladder:
 
     def baseline(self) -> dict[str, Any]:
         """The undisturbed run."""
-        return {"fault": None, **run_apart(self._work("undisturbed"))}
+        return {"fault": None, **run_apart(self._work("undisturbed"), patience_s=PATIENCE_S)}
 
     def disturbed(self, phase: str, share: float, baseline: Mapping[str, Any]) -> dict[str, Any]:
         """The run with a cap in one phase, and how its losses differ."""
@@ -69,7 +77,8 @@ class Ladder:
             return {"fault": [phase, share], "skipped": "the undisturbed run had no such phase"}
         room = 0.0 if peaks is None else share * (peaks["peak_bytes"] - peaks["start_bytes"])
         work = self._work(f"{phase}-{round(100 * share)}", own_cache=phase == "cache")
-        result = run_apart(replace(work, phase_rooms={phase: room} if self.on_card else {}))
+        capped = replace(work, phase_rooms={phase: room} if self.on_card else {})
+        result = run_apart(capped, patience_s=PATIENCE_S)
         return {
             "fault": [phase, share],
             "room_bytes": round(room),
@@ -80,8 +89,8 @@ class Ladder:
 
     def _work(self, name: str, *, own_cache: bool = False) -> Work:
         # The tiny model takes next to nothing of a card: with long songs there is something to be short of.
-        seconds = 60.0 if not self.is_tiny else (30.0 if self.on_card else 2.0)
-        songs = write_songs(self.work / "songs" / f"{seconds:g}s-8", seconds=seconds, count=8)
+        seconds = SONG_S if not self.is_tiny else (30.0 if self.on_card else 2.0)
+        songs = write_songs(self.work / "songs" / f"{seconds:g}s-{NUM_SONGS}", seconds=seconds, count=NUM_SONGS)
         settings = {
             **USUAL,
             "pretrained_model_name_or_path": str(self.checkpoint),
@@ -90,7 +99,7 @@ class Ladder:
             "ace_step_ssl_loss_weight": 0.0,
             "lora_rank": 16,
             "lora_dropout": 0.1,  # its draws must be those of the undisturbed run too
-            "train_batch_size": 4,
+            "train_batch_size": NUM_SONGS,
             "gradient_checkpointing": False,
             "max_train_steps": 4,
             "validation_prompt": caption(),

@@ -56,16 +56,17 @@ ROWS: tuple[Row, ...] = (
         {"base_model_precision": "int8-quanto", "lora_rank": 64},
         has_features=True,
     ),
-    Row("8gb", 8, 60.0, 2, 4.5, {"base_model_precision": "int8-quanto", "lora_rank": 16}),
+    Row("prepare-ssl", None, 240.0, 2, 4.0, {}, has_features=True, task="cache"),
     Row("6gb-int4", 6, 60.0, 2, 3.0, {"base_model_precision": "int4-quanto", "lora_rank": 16}),
     Row(
         *("6gb-swap", 6, 60.0, 2, 3.0),
         {"base_model_precision": "no_change", "lora_rank": 16, "musubi_blocks_to_swap": 20},
     ),
+    Row("8gb", 8, 60.0, 2, 4.5, {"base_model_precision": "int8-quanto", "lora_rank": 16}),
     Row("24gb", 24, 60.0, 8, 8.5, {"lora_rank": 64, "train_batch_size": 8}),
     Row("prepare-plain", None, 240.0, 2, 2.5, {}, task="cache"),
-    Row("prepare-ssl", None, 240.0, 2, 4.0, {}, has_features=True, task="cache"),
 )
+"""In the order in which they are run: what is least sure first."""
 
 # Few steps and a clip of few denoising steps: neither changes what memory a run takes.
 SHORT = {"max_train_steps": 3, "validation_step_interval": 2, "validation_num_inference_steps": 4}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from bench.vram import Bench
+from bench.vram import PARTS, Bench
 from bench.vram_cells import CELLS_FILE, LEVELS, every_combination, feasible_pairs, is_feasible, pairs_of, read_cells
 from bench.vram_device import GIB, Peaks, PhaseMeter
 from bench.vram_grid import Grid, comparisons
-from bench.vram_ladder import largest_difference
+from bench.vram_ladder import FAULTS, largest_difference
 from bench.vram_rows import ROWS, Rows, verdict
 from bench.vram_songs import NUM_LYRIC_TOKENS, lyrics_of
+from bench.vram_tests import FILES, LEFT_OUT, outcomes_of
 from engine.contract.feature_models import CONFIG_FILE, FEATURE_MODELS, SAFETENSORS_WEIGHTS
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.tiny import write_tiny_checkpoint
@@ -78,6 +80,23 @@ class TestGrid:
         (tmp_path / "filled.json").write_text(json.dumps(table), encoding="utf-8")
         (cell,) = measured_cells(tmp_path / "filled.json")
         assert (cell.name, cell.peak_bytes, cell.projectors_held) == (timed.cell.name, 5 * GIB, True)
+
+    def test_it_goes_on_with_the_table_of_another_machine(self, checkpoint, tmp_path):
+        committed = ROOT / "docs" / "measured" / "2026-11-25-h100-grid.json"
+        shutil.copy(committed, tmp_path / "grid.json")
+        (tmp_path / "grid.json").chmod(0o444)
+        wanted = read_cells()
+        before = json.loads(committed.read_text(encoding="utf-8"))
+        done = {row["name"] for row in before["cells"]}
+        table = Grid(checkpoint, tmp_path / "grid.json", is_tiny=True, until=0.0).run(wanted)
+        assert table["cells"] == before["cells"] and len(done) > 80
+        assert table["missing"] == len(wanted) - len(done) > 0
+        missing = [one for one in wanted if one.cell.name not in done]
+        table = Grid(checkpoint, tmp_path / "grid.json", is_tiny=True).run(missing[:1])
+        assert [row["name"] for row in table["cells"]] == [row["name"] for row in before["cells"]] + [
+            missing[0].cell.name
+        ]
+        assert table["cells"][-1]["date"] == table["date"]
 
     def test_nothing_is_begun_after_the_end(self, checkpoint, tmp_path):
         table = Grid(checkpoint, tmp_path / "grid.json", is_tiny=True, until=0.0).run(CELLS[:2])
@@ -233,6 +252,27 @@ class TestFeatureModels:
 def test_the_tiny_model_and_the_real_one_share_no_folder(tmp_path):
     tiny, real = (Bench(tmp_path / "out", tmp_path / "work", checkpoint=None, is_tiny=it) for it in (True, False))
     assert tiny.work != real.work and tiny.out != real.out and tiny.checkpoint != real.checkpoint
+
+
+def test_what_is_least_sure_is_measured_first():
+    names = [row.name for row in ROWS]
+    assert names[:6] == ["12gb", "prepare-ssl", "6gb-int4", "6gb-swap", "8gb", "24gb"]
+    assert PARTS == ("rows", "ladder", "grid", "tests")
+    phases = [phase for phase, _ in FAULTS]
+    assert set(phases[:6]) == set(phases) == {"train", "cache", "load", "validate", "save", "finish"}
+
+
+def test_the_outcomes_of_tests_that_were_cut_off_are_read():
+    report = """collecting ... collected 4 items
+tests/gpu/test_memory.py::TestBlockSwap::test_the_peak_falls PASSED [ 25%]
+tests/gpu/test_memory.py::test_a[no_change-full] FAILED           [ 50%]
+tests/gpu/test_memory.py::test_b """
+    assert outcomes_of(report) == {"PASSED": 1, "FAILED": 1}
+
+
+def test_the_tests_for_a_card_are_there():
+    assert all((ROOT / "tests" / "gpu" / f"test_{name}.py").is_file() for name in FILES)
+    assert LEFT_OUT in (ROOT / "tests" / "gpu" / "test_memory.py").read_text(encoding="utf-8")
 
 
 def test_losses_are_compared_step_by_step():
