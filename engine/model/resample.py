@@ -45,14 +45,29 @@ def _convolved(audio: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tenso
     num_blocks = -(-length // num_in)
     width = half_width(num_in, num_out)
     signal = F.pad(audio[:, None], (width, num_blocks * num_in - length + width + num_in))
+    parts = _parts(signal)
     # Whatever the caller computes in: half precision would be heard here.
     with torch.autocast(signal.device.type, enabled=False):
-        phases = [
-            F.conv1d(signal[..., first:], filters.to(signal.device), stride=num_in)[..., :num_blocks]
-            for first, filters in _filters(num_in, num_out)
-        ]
+        phases = []
+        for first, filters in _filters(num_in, num_out):
+            products = [
+                F.conv1d(part[..., first:], by, stride=num_in)[..., :num_blocks]
+                for by in _parts(filters.to(signal.device))
+                for part in parts
+            ]
+            phases.append(torch.stack(products).sum(dim=0))
     blocks = torch.cat(phases, dim=1).transpose(1, 2)
     return blocks.reshape(len(audio), num_blocks * num_out)[:, : -(-length * num_out // num_in)]
+
+
+def _parts(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Float32 as the sum of two numbers of few digits.
+
+    A CUDA card may round what it multiplies to TF32, as the process's settings say, which must not be switched here:
+    other threads compute. Products of these parts survive that to 2^-20 of the signal.
+    """
+    coarse = x.to(torch.bfloat16).float()
+    return coarse, x - coarse
 
 
 @lru_cache(maxsize=16)

@@ -60,3 +60,26 @@ def test_a_device_filters_as_the_processor_does(rates: tuple[int, int]) -> None:
     audio = torch.randn(2, 5_000, generator=torch.Generator().manual_seed(0))
     there = resample_module._convolved(audio, *rates)
     torch.testing.assert_close(there, resample(audio, *rates), atol=1e-6, rtol=0)
+
+
+def test_rounding_to_tf32_is_not_heard() -> None:
+    """Ten binary digits behind the first, as a card with TF32 rounds what it multiplies."""
+
+    def tf32(x: torch.Tensor) -> torch.Tensor:
+        return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+    conv1d = torch.nn.functional.conv1d
+
+    def rounded(x: torch.Tensor, weight: torch.Tensor, **more: int) -> torch.Tensor:
+        return conv1d(tf32(x.contiguous()), tf32(weight.contiguous()), **more)
+
+    audio = torch.randn(2, 5_000, generator=torch.Generator().manual_seed(0))
+    exact = resample(audio, 44_100, 48_000)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.nn.functional, "conv1d", rounded)
+        there = resample_module._convolved(audio, 44_100, 48_000)
+    assert (there - exact).norm() < 1e-5 * exact.norm()
+    plain = conv1d(tf32(audio[:, None, :50]), tf32(audio[:1, None, 100:150])) - conv1d(
+        audio[:, None, :50], audio[:1, None, 100:150]
+    )
+    assert plain.abs().max() > 1e-5, "the rounding that is stood in for"
