@@ -120,9 +120,10 @@ def measure(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool, profile: P
             "audio_s_per_s": round(audio_s / step_s, 1),
             "losses": ran["losses"],
         }
-    peaks = ran["phases"].get("train", {})
-    result["peak_gib"] = round(peaks.get("peak_bytes", 0) / 2**30, 2)
-    result["reserved_gib"] = round(peaks.get("reserved_bytes", 0) / 2**30, 2)
+    # A captured step takes its memory when it is captured, in the warm-up.
+    peaks = [ran["phases"].get(phase, {}) for phase in ("warmup", "train")]
+    for name in ("peak", "reserved", "nvml"):
+        result[f"{name}_gib"] = round(max(one.get(f"{name}_bytes", 0) for one in peaks) / 2**30, 2)
     result["first_step_s"] = _seconds_to_first_step(events)
     return result
 

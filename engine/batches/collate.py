@@ -88,7 +88,7 @@ class Batch:
     def longest(self) -> int:
         """The most rows of a sample that a layer of the model sees: frames, conditions or distances between lyrics."""
         num_text, num_lyrics = self.text_states.shape[1], self.lyric_ids.shape[1]
-        return max(self.latents.shape[-1], 1 + num_text + num_lyrics, 2 * num_lyrics - 1)
+        return max(self.latents.shape[-1], 1 + num_text + num_lyrics, 2 * num_lyrics)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of its tensors by name."""

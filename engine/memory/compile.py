@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from engine.memory.runner import GroupRunner, runner_of
 from engine.model.calling import call
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def set_compiled(model: AceStepTransformer, is_compiled: bool, *, dynamic: bool 
         is_compiled: False puts everything back.
         dynamic: One compilation for all lengths, somewhat slower, instead of one for each.
     """
+    runner_of(model).are_blocks_compiled = is_compiled
+    model.sees_first_keys = is_compiled and _can_attend_to_first(model)
     if not is_compiled:
         model.call_block = model.lyric_encoder.call_layer = call
         return
@@ -42,13 +46,17 @@ def set_compiled(model: AceStepTransformer, is_compiled: bool, *, dynamic: bool 
     for name in ("recompile_limit", "cache_size_limit"):
         if hasattr(dynamo, name):
             setattr(dynamo, name, MOST_SHAPES)
-    model.call_block = _InTraining(torch.compile(_run_block, dynamic=dynamic, fullgraph=True))
-    model.lyric_encoder.call_layer = _InTraining(torch.compile(_run_lyric_layer, dynamic=dynamic, fullgraph=True))
+    plain, recomputed, lyric = (
+        _InTraining(torch.compile(function, dynamic=dynamic, fullgraph=True))
+        for function in (_run_block, _run_block_recomputed, _run_lyric_layer)
+    )
+    model.call_block = _Blocks(runner_of(model), plain, recomputed)
+    model.lyric_encoder.call_layer = lyric
 
 
 def is_compiled(model: AceStepTransformer) -> bool:
     """Whether training goes through compiled code."""
-    return isinstance(model.call_block, _InTraining)
+    return isinstance(model.call_block, _Blocks)
 
 
 def keep_compiled_code(folder: Path) -> None:
@@ -76,8 +84,32 @@ class _InTraining:
             return self._compiled(module, hidden, *arguments)
 
 
+def _can_attend_to_first(model: AceStepTransformer) -> bool:
+    """Whether torch's flexible attention has a kernel for a model's cross attention, both ways."""
+    table = model.final_layer.scale_shift_table
+    is_modern = table.device.type == "cuda" and torch.cuda.get_device_capability(table.device) >= (8, 0)
+    return is_modern and torch.version.hip is None
+
+
+class _Blocks:
+    """Calls a block, compiled with or without recomputing as its runner wants."""
+
+    def __init__(self, runner: GroupRunner, plain: _InTraining, recomputed: _InTraining) -> None:
+        self._runner, self._plain, self._recomputed = runner, plain, recomputed
+
+    def __call__(self, block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
+        chosen = self._recomputed if self._runner.recomputes_inside else self._plain
+        return chosen(block, hidden, context)
+
+
 def _run_block(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
     result: Tensor = block(hidden, context)
+    return result
+
+
+def _run_block_recomputed(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
+    """As `_run_block`, its inside computed again in the backward pass, except what that has no use for."""
+    result: Tensor = checkpoint(block, hidden, context, use_reentrant=False, preserve_rng_state=False)
     return result
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -118,6 +119,9 @@ class MicroStepGraphs:
         try:
             self._warm_up(lambda: within(fixed, fixed_keys), lambda: forward(fixed).total * fixed_share)
             self._hold_gradients()
+            # What the step that ran apart has left goes back first: the graphs' own memory is taken beside it.
+            gc.collect()
+            torch.cuda.empty_cache()
             self.is_capturing = True
             if self._pool is None:
                 self._pool = torch.cuda.graph_pool_handle()

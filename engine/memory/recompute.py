@@ -47,6 +47,7 @@ def set_recompute(model: AceStepTransformer, every: int | None, *, policy: Polic
         policy = "none"
     runner_of(model).policy = policy
     model.blocks_per_group = every if every is not None and policy == "full" else 1
+    runner_of(model).blocks_per_group = model.blocks_per_group
     model.lyric_encoder.run_layer = call if policy == "none" else recomputed
     # One block's graph is alive at a time: quantised layers may keep their widened weights in it, which is quicker.
     keep_wide_weights(model, policy == "full" and model.blocks_per_group == 1)

@@ -27,12 +27,23 @@ class GroupRunner:
         policy: What is recomputed in the backward pass (`engine.memory.recompute`).
         swap: Brings in the weights that wait in main memory, if any do.
         offload: Keeps the inputs of groups in main memory, if they are to be there.
+        are_blocks_compiled: A block can recompute itself, without what its backward pass has no use for
+            (`engine.memory.compile`).
+        blocks_per_group: As the model's.
     """
 
     def __init__(self) -> None:
         self.policy: Policy = "none"
         self.swap: BlockSwap | None = None
         self.offload: InputOffload | None = None
+        self.are_blocks_compiled = False
+        self.blocks_per_group = 1
+
+    @property
+    def recomputes_inside(self) -> bool:
+        """Whether each block does the recomputing, and nothing is to be done around it."""
+        is_plain = self.swap is None and self.offload is None and self.blocks_per_group == 1
+        return self.policy == "full" and self.are_blocks_compiled and is_plain
 
     def __call__(self, function: Runner, hidden: Tensor, context: Any, indices: range, wanted: frozenset[int]) -> Any:
         """``function`` on the same arguments: the blocks ``indices`` from ``hidden``, (B, T, D).
@@ -44,7 +55,7 @@ class GroupRunner:
             if self.swap is not None:
                 self.swap.bring(indices, wraps=True)
             return function(hidden, context, indices, wanted)
-        if self.policy != "full":
+        if self.policy != "full" or self.recomputes_inside:
             if self.swap is not None:
                 raise RuntimeError(f"block swap needs the recompute policy full, not {self.policy}")
             return function(hidden, context, indices, wanted)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from engine.model.attention import BlockContext, CrossAttention, SelfAttention
 from engine.model.calling import Runner, call
 from engine.model.card import TransformerConfig
+from engine.model.gated_conv import can_gate, gated_conv
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -72,7 +73,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
-        value, gate = self.depth_conv(F.silu(self.inverted_conv(x))).chunk(2, dim=-1)
+        expanded = self.inverted_conv(x)
+        conv = self.depth_conv.conv
+        assert isinstance(conv, DepthwiseConv)
+        if can_gate(expanded, conv.weight, conv.bias):
+            return self.point_conv(gated_conv(expanded, conv.weight, conv.bias))
+        value, gate = conv(F.silu(expanded)).chunk(2, dim=-1)
         return self.point_conv(value * F.silu(gate))
 
 

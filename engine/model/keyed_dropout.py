@@ -30,8 +30,8 @@ class DropoutKeys:
     Attributes:
         rows: (B, length) odd int32, one row a sample. None while no step is in work: dropouts then draw from torch's
             generator.
-        distances: (1, 2 length - 1) odd int32 from the step's own key, for relative positions, which all samples share:
-            of the distances length - 1 down to -(length - 1), so that each has its number however long lyrics are.
+        distances: (1, 2 length) odd int32 from the step's own key, for relative positions, which all samples share: of
+            the distances length down to -(length - 1), so that each has its number however long lyrics are.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class DropoutKeys:
         self.rows = self.distances = None
         if keys is not None:
             self.rows = hashed_rows(keys[1:], 0, self._length)
-            self.distances = hashed_rows(keys[:1], 1 - self._length, self._length).flip(1)
+            self.distances = hashed_rows(keys[:1], 1 - self._length, self._length + 1).flip(1)
         try:
             yield
         finally:
@@ -118,7 +118,7 @@ class KeyedDropout(nn.Module):
         width: Numbers of a row.
 
     Attributes:
-        of_distances: The rows are relative positions, (1, 2 L - 1, C), which all samples share.
+        of_distances: The rows are relative positions, (1, 2 L, C), which all samples share.
     """
 
     columns: Tensor | None
@@ -142,8 +142,8 @@ class KeyedDropout(nn.Module):
             return F.dropout(x, self.probability)
         length = x.shape[1] if x.dim() == 3 else 1
         if self.of_distances:
-            skipped = (keys.distances.shape[1] - length) // 2
-            rows = keys.distances[:, skipped : skipped + length]
+            middle = keys.distances.shape[1] // 2
+            rows = keys.distances[:, middle - length // 2 : middle + length // 2]
         else:
             rows = keys.rows[:, :length]
         return drop(x, self.probability, rows, columns)

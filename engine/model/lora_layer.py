@@ -94,8 +94,8 @@ class LoraLayer(KeyedDropout):
             x = self.dropped(x.to(down.dtype))
         elif not torch.is_autocast_enabled(x.device.type):
             x = x.to(down.dtype)
-        delta = F.linear(F.linear(x, down), up)
-        scale = self.scaling[ADAPTER_NAME]
+        inner, scale = F.linear(x, down), self.scaling[ADAPTER_NAME]
+        delta = F.linear(inner, up)
         if scale != 1:
             delta = delta * scale
         return (result + delta).to(result.dtype)

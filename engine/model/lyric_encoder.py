@@ -20,9 +20,10 @@ DROPOUT = 0.1
 
 
 class RelativePositions:
-    """Sinusoids of the distances L-1 down to -(L-1), positive when the key stands left of the query.
+    """Sinusoids of the distances L down to -(L-1), positive when the key stands left of the query.
 
-    One table per device, grown when longer lyrics come; a shorter length is the middle of it. Not in a checkpoint.
+    The first, L, is that of no pair; with it the number of distances is even, and products run on aligned rows. One
+    table per device, grown when longer lyrics come; a shorter length is the middle of it. Not in a checkpoint.
     """
 
     def __init__(self, width: int, *, initial_length: int = 512) -> None:
@@ -31,20 +32,19 @@ class RelativePositions:
         self._tables: dict[torch.device, Tensor] = {}
 
     def rows(self, length: int, device: torch.device) -> Tensor:
-        """(1, 2 length - 1, width) float32, a view of the cached table."""
+        """(1, 2 length, width) float32, a view of the cached table."""
         table = self._tables.get(device)
-        if table is None or table.shape[0] < 2 * length - 1:
+        if table is None or table.shape[0] < 2 * length:
             while self._length < length:
                 self._length *= 2
             table = self._tables[device] = self._make(device)
         middle = table.shape[0] // 2
-        return table[None, middle - length + 1 : middle + length]
+        return table[None, middle - length : middle + length]
 
     def _make(self, device: torch.device) -> Tensor:
         # A validation clip may be the first caller, under inference mode; training could not save such tensors.
         with torch.inference_mode(False), torch.no_grad():
-            last = self._length - 1
-            distances = torch.arange(last, -last - 1, -1, dtype=torch.float32, device="cpu")
+            distances = torch.arange(self._length, -self._length, -1, dtype=torch.float32, device="cpu")
             channels = torch.arange(0, self.width, 2, dtype=torch.float32, device="cpu")
             angles = torch.outer(distances, torch.exp(channels * (-math.log(10_000.0) / self.width)))
             return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1).to(device)
@@ -69,7 +69,7 @@ class RelativeAttention(nn.Module):
 
         Args:
             x: (B, L, W).
-            positions: (1, 2L - 1, W), descending distances.
+            positions: (1, 2L, W), descending distances from L.
             key_mask: (B, 1, 1, L) bool; a sample may have no valid key at all.
 
         Returns:
@@ -94,12 +94,12 @@ class RelativeAttention(nn.Module):
 
 
 def distances_to_keys(scores: Tensor) -> Tensor:
-    """From scores per distance (.., L, 2L - 1) to scores per key (.., L, L): row i starts at distance i, falling.
+    """From scores per distance (.., L, 2L), L falling, to scores per key (.., L, L): row i starts at distance i.
 
-    A padding column turns the row-dependent shift into one reshape, without an index table of L x L.
+    The column of distance L turns the row-dependent shift into one reshape, without an index table of L x L.
     """
     *lead, length, _ = scores.shape
-    shifted = F.pad(scores, (1, 0)).reshape(*lead, 2 * length, length)[..., 1:, :]
+    shifted = scores.reshape(*lead, 2 * length, length)[..., 1:, :]
     return shifted.reshape(*lead, length, 2 * length - 1)[..., :length]
 
 

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from engine.contract.errors import ModelError
-from engine.model.attention import BlockContext, RotaryTable, key_mask_of
+from engine.model.attention import BlockContext, RotaryTable, first_keys, key_mask_of
 from engine.model.block import Block, rms_norm, uniform
 from engine.model.calling import Runner, call
 from engine.model.card import TransformerConfig
 from engine.model.keyed_dropout import DropoutKeys, give_keys
 from engine.model.lyric_encoder import LyricEncoder
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 PATCH_CHANNELS = 8
 """Latent channels of the patch embedding; upstream never forwards ``in_channels`` to it (spec 2.1)."""
@@ -55,10 +59,12 @@ class Conditions:
     Attributes:
         tokens: (B, S, D) with S = 1 + S_text + S_lyric, in the model's dtype.
         mask: (B, S) float32, 1 where a token counts; the speaker token always does.
+        lengths: (B,) int32: how many count, where they are known to come first.
     """
 
     tokens: Tensor
     mask: Tensor
+    lengths: Tensor | None = None
 
     def packed(self) -> Conditions:
         """The same with the tokens that count moved to the front, in their order.
@@ -69,11 +75,13 @@ class Conditions:
         """
         order = (self.mask == 0).to(torch.int8).argsort(dim=1, stable=True)
         tokens = self.tokens.gather(1, order[..., None].expand_as(self.tokens))
-        return Conditions(tokens=tokens, mask=self.mask.gather(1, order))
+        lengths = (self.mask > 0).sum(dim=1, dtype=torch.int32)
+        return Conditions(tokens=tokens, mask=self.mask.gather(1, order), lengths=lengths)
 
     def first(self, num: int) -> Conditions:
         """Those of the first ``num`` samples."""
-        return Conditions(tokens=self.tokens[:num], mask=self.mask[:num])
+        lengths = None if self.lengths is None else self.lengths[:num]
+        return Conditions(tokens=self.tokens[:num], mask=self.mask[:num], lengths=lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +219,7 @@ class AceStepTransformer(nn.Module):
         self.run_group: Runner = call
         # What `engine.memory.compile` sets: how a block is called.
         self.call_block: Runner = call
+        self.sees_first_keys = False  # whether cross attention is compiled for `first_keys`
         self.dropout_keys = DropoutKeys()
 
     @property
@@ -295,10 +304,18 @@ class AceStepTransformer(nn.Module):
             frames=self.rotary.rows(x_t.shape[-1], x_t.device),
             token_positions=self.rotary.rows(tokens.shape[1], tokens.device),
             frame_mask=None if frame_mask is None else frame_mask.to(self.dtype)[..., None],
+            key_blocks=self._key_blocks(conditions, num_frames=x_t.shape[-1]),
         )
         hidden, recorded = self._run_blocks(self.proj_in(x_t.to(self.dtype)), context, with_ssl=with_ssl)
         velocity = self.final_layer(hidden, time_embedding)
         return TransformerOutput(velocity.to(x_t.dtype), recorded)
+
+    def _key_blocks(self, conditions: Conditions, *, num_frames: int) -> BlockMask | None:
+        """The mask of the compiled cross attention; None where the plain one runs."""
+        lengths = conditions.lengths
+        if lengths is None or not (self.sees_first_keys and self.training and torch.is_grad_enabled()):
+            return None
+        return first_keys(lengths, num_queries=num_frames, num_keys=conditions.tokens.shape[1])
 
     def _run_blocks(
         self, hidden: Tensor, context: BlockContext, *, with_ssl: bool

@@ -17,18 +17,18 @@ def encoder() -> LyricEncoder:
 def test_positions_fall_from_left_to_right_and_grow() -> None:
     table = RelativePositions(16, initial_length=4)
     rows = table.rows(3, CPU)
-    assert rows.shape == (1, 5, 16)
+    assert rows.shape == (1, 6, 16)
     omega = math.exp(-2 * 3 * math.log(10_000) / 16)
-    for row, distance in enumerate((2, 1, 0, -1, -2)):
+    for row, distance in enumerate((3, 2, 1, 0, -1, -2)):
         assert rows[0, row, 6].item() == torch.tensor(distance * omega).sin().item()
         assert rows[0, row, 7].item() == torch.tensor(distance * omega).cos().item()
-    assert torch.equal(table.rows(40, CPU)[:, 37:42], rows)
+    assert torch.equal(table.rows(40, CPU)[:, 37:43], rows)
 
 
 def test_distances_become_keys() -> None:
     length = 4
-    # A score that says its own distance: row r of the descending table is distance length - 1 - r.
-    scores = torch.arange(length - 1, -length, -1.0).expand(2, length, 2 * length - 1)
+    # A score that says its own distance: row r of the descending table is distance length - r.
+    scores = torch.arange(length, -length, -1.0).expand(2, length, 2 * length)
     index = torch.arange(length)
     expected = (index[:, None] - index[None]).float()
     assert torch.equal(distances_to_keys(scores), expected.expand(2, length, length))
@@ -43,13 +43,13 @@ def test_attention_is_the_formula() -> None:
     x, positions = torch.randn(1, 5, 16), RelativePositions(16).rows(5, CPU)
     mask = torch.tensor([1, 1, 0, 1, 0])
     q, k, v = (layer(x)[0].view(5, 2, 8) for layer in (attention.linear_q, attention.linear_k, attention.linear_v))
-    p = attention.linear_pos(positions)[0].view(9, 2, 8)
+    p = attention.linear_pos(positions)[0].view(10, 2, 8)
     mixed = torch.zeros(5, 2, 8)
     for head in range(2):
         for i in range(5):
             u, w = attention.pos_bias_u[head], attention.pos_bias_v[head]
             scores = [
-                (q[i, head] + u) @ k[j, head] + (q[i, head] + w) @ p[4 - (i - j), head] if mask[j] else -math.inf
+                (q[i, head] + u) @ k[j, head] + (q[i, head] + w) @ p[5 - (i - j), head] if mask[j] else -math.inf
                 for j in range(5)
             ]
             weights = (torch.tensor(scores) / 8**0.5).softmax(0)
