@@ -16,8 +16,10 @@ from torch import Tensor
 
 # A constant, because the compiler does not follow the asking.
 _HAS_TRITON = torch.version.hip is None and importlib.util.find_spec("triton") is not None
-_CHUNK = 32
-"""Frames that one program goes through, its neighbours in registers."""
+_CHUNKS = (8, 32)
+"""Frames that one program goes through, its neighbours in registers: few where there are few, so that all of a card is
+at work; else many, so that few are read twice."""
+_MANY_FRAMES = 2048
 _BLOCK = 256
 """Channels side by side in one program."""
 
@@ -48,8 +50,8 @@ def _gated_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     x = x.contiguous()
     batch, num_frames, width = x.shape
     out = x.new_empty(batch, num_frames, width // 2)
-    kernels, grid = _launch(x)
-    kernels.forward[grid](x, weight.contiguous(), bias, out, num_frames, width // 2, CHUNK=_CHUNK, BLOCK=_BLOCK)
+    kernels, grid, chunk = _launch(x)
+    kernels.forward[grid](x, weight.contiguous(), bias, out, num_frames, width // 2, CHUNK=chunk, BLOCK=_BLOCK)
     return out
 
 
@@ -57,9 +59,9 @@ def _gated_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _gated_conv_backward(gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     x, gradient = x.contiguous(), gradient.contiguous()
     result = torch.empty_like(x)
-    kernels, grid = _launch(x)
+    kernels, grid, chunk = _launch(x)
     sizes = (x.shape[1], x.shape[2] // 2)
-    kernels.backward[grid](gradient, x, weight.contiguous(), bias, result, *sizes, CHUNK=_CHUNK, BLOCK=_BLOCK)
+    kernels.backward[grid](gradient, x, weight.contiguous(), bias, result, *sizes, CHUNK=chunk, BLOCK=_BLOCK)
     return result
 
 
@@ -87,9 +89,10 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
 _gated_conv.register_autograd(_differentiate, setup_context=_keep)
 
 
-def _launch(x: Tensor) -> tuple[Any, tuple[int, int, int]]:
-    """The kernels, and as many programs as cover a tensor (B, T, 2 N)."""
+def _launch(x: Tensor) -> tuple[Any, tuple[int, int, int], int]:
+    """The kernels, as many programs as cover a tensor (B, T, 2 N), and the frames of each."""
     from engine.model import gated_conv_kernels
 
     batch, num_frames, width = x.shape
-    return gated_conv_kernels, (-(-width // 2 // _BLOCK), -(-num_frames // _CHUNK), batch)
+    chunk = _CHUNKS[batch * num_frames >= _MANY_FRAMES]
+    return gated_conv_kernels, (-(-width // 2 // _BLOCK), -(-num_frames // chunk), batch), chunk

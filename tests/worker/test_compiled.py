@@ -15,8 +15,6 @@ def losses(run_dir) -> list[float]:
     return [value for event in events(run_dir, "step") for value in (event["loss"], event["grad_norm"])]
 
 
-
-
 def test_compiled_is_eager_but_for_rounding(workshop: Workshop):
     eager = workshop.run_dir("eager", **SETTINGS)
     assert workshop.train(eager) == 0

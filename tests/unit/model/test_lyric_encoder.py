@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from engine.model.card import LyricEncoderConfig
@@ -20,8 +21,8 @@ def test_positions_fall_from_left_to_right_and_grow() -> None:
     assert rows.shape == (1, 6, 16)
     omega = math.exp(-2 * 3 * math.log(10_000) / 16)
     for row, distance in enumerate((3, 2, 1, 0, -1, -2)):
-        assert rows[0, row, 6].item() == torch.tensor(distance * omega).sin().item()
-        assert rows[0, row, 7].item() == torch.tensor(distance * omega).cos().item()
+        assert rows[0, row, 6].item() == pytest.approx(math.sin(distance * omega), abs=1e-7)
+        assert rows[0, row, 7].item() == pytest.approx(math.cos(distance * omega), abs=1e-7)
     assert torch.equal(table.rows(40, CPU)[:, 37:43], rows)
 
 

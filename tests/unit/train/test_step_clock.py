@@ -1,4 +1,4 @@
-"""The split of a step: parts add up, never more than the whole, and a busy device is never waited for."""
+"""The split of a step: parts add up, and a busy device is never waited for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from engine.train.step_clock import StepClock, StepTimes
 
 def test_parts_add_up_on_the_processor() -> None:
     clock = StepClock(torch.device("cpu"))
+    clock.begin()
     for _ in range(2):
         with clock.span("forward"):
             time.sleep(0.01)
@@ -20,29 +21,35 @@ def test_parts_add_up_on_the_processor() -> None:
             time.sleep(0.02)
     with clock.span("optimizer"):
         time.sleep(0.01)
-    times = clock.read(step_s=10.0)
+    step_s, times = clock.end().read()
     assert times.forward_s is not None and times.forward_s >= 0.02
     assert times.backward_s is not None and times.backward_s >= 0.04
     assert times.optimizer_s is not None and times.optimizer_s >= 0.01
-    assert clock.read(step_s=10.0) == StepTimes(0.0, 0.0, 0.0), "each is told once"
+    assert times.rollout_s is None
+    assert times.forward_s + times.backward_s + times.optimizer_s <= step_s
+    clock.begin()
+    assert clock.end().read()[1] == StepTimes(0.0, 0.0, 0.0), "each is told once"
 
 
-def test_the_parts_are_never_more_than_the_whole() -> None:
+def test_a_step_that_was_broken_off_is_left_out() -> None:
     clock = StepClock(torch.device("cpu"))
+    clock.begin()
     with clock.span("forward"):
-        time.sleep(0.01)
-    with clock.span("optimizer"):
         time.sleep(0.02)
-    times = clock.read(step_s=0.015)
-    assert times.forward_s is not None and times.optimizer_s is not None
-    assert times.forward_s + times.optimizer_s <= max(0.015, times.forward_s)
+    clock.begin()
+    with clock.span("backward"):
+        pass
+    step_s, times = clock.end().read()
+    assert times.forward_s == 0.0
+    assert step_s < 0.02
 
 
 def test_on_mps_the_parts_are_unknown() -> None:
     clock = StepClock(torch.device("mps"))
+    clock.begin()
     with clock.span("forward"):
         pass
-    assert clock.read(step_s=1.0) == StepTimes(None, None, None)
+    assert clock.end().read()[1] == StepTimes(None, None, None)
 
 
 class FakeEvent:
@@ -61,39 +68,31 @@ class FakeEvent:
     def query(self) -> bool:
         return self.at_ms <= FakeEvent.device_ms
 
+    def synchronize(self) -> None:
+        FakeEvent.device_ms = max(FakeEvent.device_ms, self.at_ms)
+
     def elapsed_time(self, end: FakeEvent) -> float:
         assert end.query(), "reading a stamp that has not passed would wait"
         return end.at_ms - self.at_ms
 
 
-def test_on_cuda_what_has_not_passed_is_read_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_cuda_a_step_is_read_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_clock.torch.cuda, "Event", FakeEvent)
     monkeypatch.setattr(step_clock.torch.cuda, "current_stream", lambda device: "stream")
     clock = StepClock(torch.device("cuda"))
 
-    def work(part: step_clock.Part, milliseconds: float) -> None:
-        with clock.span(part):
-            FakeEvent.queued_ms += milliseconds
+    def step() -> step_clock.Spans:
+        clock.begin()
+        for part, milliseconds in (("forward", 100), ("backward", 200), ("optimizer", 30)):
+            with clock.span(part):  # type: ignore[arg-type]
+                FakeEvent.queued_ms += milliseconds
+        return clock.end()
 
-    work("forward", 100)
-    work("backward", 200)
-    FakeEvent.device_ms = FakeEvent.queued_ms  # the step's one wait for the device
-    work("optimizer", 30)
-    assert clock.read(step_s=1.0) == StepTimes(0.1, 0.2, 0.0)
-    work("forward", 110)
-    FakeEvent.device_ms = FakeEvent.queued_ms
-    work("optimizer", 40)
-    times = clock.read(step_s=1.0)
-    assert (times.forward_s, times.backward_s) == (pytest.approx(0.11), 0.0)
-    assert times.optimizer_s == pytest.approx(0.03), "that of the step before, which this one waited for"
-
-
-def test_a_step_that_was_broken_off_is_left_out():
-    clock = StepClock(torch.device("cpu"))
-    with clock.span("forward"):
-        time.sleep(0.02)
-    clock.forget()
-    with clock.span("backward"):
-        pass
-    times = clock.read(1.0)
-    assert times.forward_s == 0.0 and times.backward_s is not None and times.backward_s < 0.02
+    first, second = step(), step()
+    assert not first.are_over and not second.are_over
+    FakeEvent.device_ms = 330
+    assert first.are_over and not second.are_over
+    assert first.read() == (pytest.approx(0.33), StepTimes(0.1, 0.2, pytest.approx(0.03)))
+    assert FakeEvent.device_ms == 330, "nobody waited"
+    assert second.read()[0] == pytest.approx(0.33)
+    assert second.are_over
