@@ -1,4 +1,4 @@
-"""One test for many like cases: in place of ``parametrize`` where a test of its own costs more than what it looks at."""
+"""One test for many like cases: in place of ``parametrize`` where a test costs more than what it looks at."""
 
 from __future__ import annotations
 
