@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES
-from engine.model.codec_encode import AS_LOADED, EncoderForm, best_form
+from engine.model.codec_form import AS_LOADED, CodecForm, best_form
 from engine.model.mel import normalise
 
 MEASURED = 3
@@ -30,12 +30,12 @@ class Variant:
     """
 
     name: str
-    form: EncoderForm
+    form: CodecForm
     tf32: bool = True
 
 
-def _half(dtype: torch.dtype, *, is_compiled: bool = False) -> EncoderForm:
-    return EncoderForm(dtype, is_channels_last=True, has_fused_norms=True, is_compiled=is_compiled)
+def _half(dtype: torch.dtype, *, is_compiled: bool = False) -> CodecForm:
+    return CodecForm(dtype, is_channels_last=True, has_fused_norms=True, is_compiled=is_compiled)
 
 
 FP32 = Variant("fp32", AS_LOADED, tf32=False)
@@ -43,14 +43,14 @@ VARIANTS: tuple[Variant, ...] = (
     FP32,
     Variant("tf32", AS_LOADED),
     Variant("tf32, channels last, fused norms", _half(torch.float32)),
-    Variant("bf16", EncoderForm(torch.bfloat16)),
-    Variant("fp16", EncoderForm(torch.float16)),
-    Variant("fp16, channels last", EncoderForm(torch.float16, is_channels_last=True)),
+    Variant("bf16", CodecForm(torch.bfloat16)),
+    Variant("fp16", CodecForm(torch.float16)),
+    Variant("fp16, channels last", CodecForm(torch.float16, is_channels_last=True)),
     Variant("fp16, channels last, fused norms", _half(torch.float16)),
     Variant("bf16, channels last, fused norms", _half(torch.bfloat16)),
 )
 COMPILED: tuple[Variant, ...] = (
-    Variant("fp16, channels last, compiled", EncoderForm(torch.float16, is_channels_last=True, is_compiled=True)),
+    Variant("fp16, channels last, compiled", CodecForm(torch.float16, is_channels_last=True, is_compiled=True)),
     Variant("fp16, channels last, fused norms, compiled", _half(torch.float16, is_compiled=True)),
 )
 

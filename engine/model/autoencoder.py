@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -14,7 +15,8 @@ from torch.nn import functional as F
 from engine.contract.errors import ModelError
 from engine.contract.model_files import read_config, weight_files
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
-from engine.model.codec_encode import AS_LOADED, EncoderForm, MelEncoder, best_form
+from engine.model.codec_encode import MelEncoder
+from engine.model.codec_form import AS_LOADED, CodecForm, best_form, in_form, laid_out
 from engine.model.codec_memory import WINDOWS, visiting, window_frames
 from engine.model.codec_stage import run_stage
 from engine.model.mel import LogMel, denormalise, normalise
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderDC
 
 Part = Literal["encoder", "decoder"]
+Network = TypeVar("Network", bound=nn.Module)
 BOTH_PARTS: tuple[Part, ...] = ("encoder", "decoder")
 
 # Mel frames encoded at once by the full-resolution convolutions (24 s): about 140 MB a tensor in float32 with the real
@@ -89,7 +92,7 @@ class MusicCodec(nn.Module):
                 f"codec config: {self.mel_factor} mel frames of {mel_config.hop_length} samples at "
                 f"{mel_config.sampling_rate} Hz per latent frame; ACE-Step v1 has 8 of 512 at {CODEC_RATE} Hz"
             )
-        self._encoders: dict[EncoderForm, MelEncoder] = {}
+        self._encoders: dict[CodecForm, MelEncoder] = {}
 
     @classmethod
     def from_folders(
@@ -179,7 +182,7 @@ class MusicCodec(nn.Module):
         frames = torch.tensor([whole_frames(count, sample_rate=sample_rate) for count in num_samples])
         return torch.cat(latents), frames
 
-    def mel_encoder(self, form: EncoderForm) -> MelEncoder:
+    def mel_encoder(self, form: CodecForm) -> MelEncoder:
         """The autoencoder's encoder half in a form, made at the first call."""
         # Beside the modules, not among them: a copy of weights is no part of the codec.
         if form not in self._encoders:
@@ -198,6 +201,7 @@ class MusicCodec(nn.Module):
         sample_rate: int = SAMPLE_RATE,
         lengths: Sequence[int] | torch.Tensor | None = None,
         overlapped: bool = False,
+        is_exact: bool = True,
     ) -> list[torch.Tensor]:
         """Waveforms of a batch of latents.
 
@@ -207,58 +211,71 @@ class MusicCodec(nn.Module):
             lengths: Samples at `sample_rate` to cut each clip to; all when None.
             overlapped: Decode in cross-faded blocks as the original can. Long clips need no such help here: memory is
                 bounded either way.
+            is_exact: As in `encode`; what is not finite in a faster form is decoded again as the codec was loaded.
 
         Returns:
             Per clip a float32 CPU tensor ``(2, samples)`` in -1…1.
         """
         with self._at_work(self.dcae.decoder):
-            mels = [self._mel_of(latent[None], overlapped=overlapped) for latent in latents]
+            decoder = self._in_best_form(self.dcae.decoder, is_exact=is_exact)
+            mels = [self._mel_of(latent[None], decoder, overlapped=overlapped) for latent in latents]
+            del decoder
         assert self.vocoder is not None, "the codec was loaded without its decoder"
         clips = []
         with self._at_work(self.vocoder):
+            vocoder = self._in_best_form(self.vocoder, is_exact=is_exact)
             for index, mel in enumerate(mels):
                 if overlapped:
-                    wave = overlapped_wave(self._vocode, mel)
+                    wave = overlapped_wave(partial(self._vocode, vocoder), mel)
                     length = latents.shape[-1] * FRAME_SAMPLES * sample_rate // CODEC_RATE
                 else:
-                    wave = self._vocode(mel)
+                    wave = self._vocode(vocoder, mel)
                     length = -(-wave.shape[-1] * sample_rate // CODEC_RATE)
-                wave = resample(wave.float().cpu(), CODEC_RATE, sample_rate)
+                wave = resample(wave.float(), CODEC_RATE, sample_rate).cpu()
                 clips.append(wave[:, : length if lengths is None else int(lengths[index])])
+            del vocoder
+        if not is_exact and not all(bool(torch.isfinite(clip).all()) for clip in clips):
+            return self.decode(latents, sample_rate=sample_rate, lengths=lengths, overlapped=overlapped)
         return clips
 
-    def _mel_of(self, latent: torch.Tensor, *, overlapped: bool) -> torch.Tensor:
+    def _in_best_form(self, part: Network, *, is_exact: bool) -> Network:
+        """The decoder or the vocoder, where it lies now, or a copy in the form that is fastest there."""
+        weight = next(part.parameters())
+        return part if is_exact else in_form(part, best_form(weight.dtype, weight.device))
+
+    def _mel_of(self, latent: torch.Tensor, decoder: nn.Module, *, overlapped: bool) -> torch.Tensor:
         """Log-mel ``(2, n_mels, 8·T)`` in float32 of latents ``(1, 8, 16, T)``."""
-        whole = self.decode_mel
+        whole = partial(self._decode_mel, decoder)
         mel = overlapped_mel(whole, latent, factor=self.mel_factor) if overlapped else whole(latent)
         return denormalise(mel[0].float())
 
     @torch.no_grad()
     def decode_mel(self, latents: torch.Tensor) -> torch.Tensor:
         """Normalised log-mel ``(B, 2, n_mels, 8·T)`` of latents ``(B, 8, 16, T)``, in the codec's dtype."""
-        weight = next(self.dcae.decoder.parameters())
+        return self._decode_mel(self.dcae.decoder, latents)
+
+    def _decode_mel(self, decoder: nn.Module, latents: torch.Tensor) -> torch.Tensor:
+        weight = next(decoder.parameters())
         raw = latents.to(weight.device, torch.float32) / LATENT_SCALE + LATENT_SHIFT
         with _own_precision(weight.device):
-            return self._decode_raw(raw.to(weight.dtype))
+            return self._decode_raw(decoder, laid_out(raw.to(weight.dtype), decoder))
 
-    def _vocode(self, mel: torch.Tensor) -> torch.Tensor:
+    def _vocode(self, vocoder: Vocoder, mel: torch.Tensor) -> torch.Tensor:
         """Both channels of a log-mel ``(2, n_mels, frames)`` to ``(2, samples)`` at 44.1 kHz."""
-        vocoder = self.vocoder
-        assert vocoder is not None
         weight, config = next(vocoder.parameters()), vocoder.config
         with _own_precision(weight.device):
             wave = in_windows(
                 vocoder,
-                mel.to(weight.dtype),
+                laid_out(mel.to(weight.dtype), vocoder),
                 window=window_frames(weight),
                 context=config.context_frames,
                 up=config.hop_length,
             )
         return wave[:, 0]
 
-    def _decode_raw(self, raw: torch.Tensor) -> torch.Tensor:
+    def _decode_raw(self, decoder: nn.Module, raw: torch.Tensor) -> torch.Tensor:
         """`Decoder.forward` of diffusers in windows; its attention still sees the whole clip."""
-        decoder, config = self.dcae.decoder, self.dcae.config
+        config = self.dcae.config
         num_local = _num_local_stages(config.decoder_block_types, config.decoder_layers_per_block)
         window = window_frames(next(decoder.parameters()))
         if raw.shape[-1] * self.mel_factor <= window or not num_local:

@@ -70,7 +70,13 @@ def generate_clip(
         erg_text=None if erg_text_states is None else erg_text_states[None].to(device),
         on_step=on_step,
     )
-    clips = codec.decode(latents, sample_rate=SAMPLE_RATE, lengths=[num_samples], overlapped=settings.overlapped_decode)
+    clips = codec.decode(
+        latents,
+        sample_rate=SAMPLE_RATE,
+        lengths=[num_samples],
+        overlapped=settings.overlapped_decode,
+        is_exact=False,
+    )
     return clips[0].numpy()
 
 

@@ -1,4 +1,4 @@
-"""The fast forms of the codec's encoder: near float32, chosen by device and wish, replaced where their range ends."""
+"""The fast forms of the codec: near float32, chosen by device and wish, replaced where their range ends."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from engine.cache.audio_latents import begin_encoding, finished_entries
-from engine.model import autoencoder, codec_encode
+from engine.model import autoencoder, codec_encode, codec_form
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import FRAME_SAMPLES
-from engine.model.codec_encode import AS_LOADED, ON_TENSOR_CORES, EncoderForm, best_form
+from engine.model.codec_form import AS_LOADED, ON_TENSOR_CORES, CodecForm, best_form
 from engine.model.load import Checkpoint, load_codec
 
 CUDA = torch.device("cuda")
@@ -20,7 +20,7 @@ BAND = 1e-2
 
 @pytest.fixture(scope="module")
 def codec(tiny: Checkpoint) -> MusicCodec:
-    return load_codec(tiny, dtype=torch.float32, device="cpu", parts=("encoder",))
+    return load_codec(tiny, dtype=torch.float32, device="cpu")
 
 
 def sound(num_frames: float) -> Tensor:
@@ -30,7 +30,7 @@ def sound(num_frames: float) -> Tensor:
     return noise + 0.3 * torch.sin(torch.arange(num_samples) * 0.03)
 
 
-def in_form(codec: MusicCodec, form: EncoderForm, audio: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+def in_form(codec: MusicCodec, form: CodecForm, audio: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
     monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: form)
     return codec.encode(audio, sample_rate=44_100, is_exact=False)[0]
 
@@ -55,7 +55,7 @@ def test_layout_and_fused_norms_alone_change_rounding_only(codec, monkeypatch) -
     monkeypatch.setattr(autoencoder, "WINDOW_FRAMES", 64)
     audio = sound(40)
     exact = codec.encode(audio, sample_rate=44_100)[0]
-    form = EncoderForm(torch.float32, is_channels_last=True, has_fused_norms=True)
+    form = CodecForm(torch.float32, is_channels_last=True, has_fused_norms=True)
     assert relative_error(in_form(codec, form, audio, monkeypatch), exact) < 1e-5
 
 
@@ -94,18 +94,69 @@ def test_a_sound_beyond_the_range_of_half_precision_is_encoded_as_the_codec_was_
     audio = sound(5)[0]
     exact = codec.encode(audio[None], sample_rate=44_100)[0][0]
     monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: ON_TENSOR_CORES[torch.float32])
-    made = codec_encode._in_form
+    made = codec_encode.in_form
 
     def too_large(encoder, form):
         small = made(encoder, form)
-        with torch.no_grad():
-            small.conv_in.weight *= 1e4
+        if form != AS_LOADED:
+            with torch.no_grad():
+                small.conv_in.weight *= 1e4
         return small
 
     codec._encoders.clear()
-    monkeypatch.setattr(codec_encode, "_in_form", too_large)
+    monkeypatch.setattr(codec_encode, "in_form", too_large)
     latents = begin_encoding(codec, [audio])
     codec._encoders.pop(ON_TENSOR_CORES[torch.float32])
     assert not torch.isfinite(latents).all()
     [entry] = finished_entries(codec, [audio], latents, num_samples=audio.shape[1])
     assert torch.equal(entry.latents, exact)
+
+
+@pytest.mark.parametrize(
+    ("form", "band"),
+    [
+        (CodecForm(torch.float32, is_channels_last=True, has_fused_norms=True), 1e-5),
+        (ON_TENSOR_CORES[torch.float32], BAND),
+    ],
+)
+@pytest.mark.parametrize("is_overlapped", [False, True])
+def test_clips_decoded_in_a_form_are_near_too(codec, monkeypatch, form, band, is_overlapped) -> None:
+    latents = torch.randn(2, 8, 16, 20, generator=torch.Generator().manual_seed(1))
+    exact = codec.decode(latents, overlapped=is_overlapped, lengths=[80_000, 70_000])
+    monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: form)
+    monkeypatch.setattr(autoencoder, "window_frames", lambda _weight: 64)
+    waves = codec.decode(latents, overlapped=is_overlapped, lengths=[80_000, 70_000], is_exact=False)
+    for wave, expected in zip(waves, exact, strict=True):
+        assert wave.dtype == torch.float32 and wave.shape == expected.shape
+        assert not torch.equal(wave, expected)
+        assert relative_error(wave, expected) < band
+
+
+def test_a_clip_beyond_the_range_of_half_precision_is_decoded_as_the_codec_was_loaded(codec, monkeypatch) -> None:
+    latents = torch.randn(1, 8, 16, 5, generator=torch.Generator().manual_seed(1))
+    exact = codec.decode(latents)
+    made = autoencoder.in_form
+    monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: ON_TENSOR_CORES[torch.float32])
+
+    def too_large(module, form):
+        small = made(module, form)
+        if form != AS_LOADED:
+            with torch.no_grad():
+                next(small.parameters()).fill_(torch.inf)
+        return small
+
+    monkeypatch.setattr(autoencoder, "in_form", too_large)
+    assert torch.equal(codec.decode(latents, is_exact=False)[0], exact[0])
+
+
+def test_every_convolution_over_time_has_a_flat_twin() -> None:
+    x = torch.randn(2, 8, 50)
+    kinds = [
+        torch.nn.Conv1d(8, 6, 7, padding=3, groups=2),
+        torch.nn.Conv1d(8, 6, 3, padding=6, dilation=6, stride=2),
+        torch.nn.Conv1d(8, 6, 7, padding=3, padding_mode="replicate"),
+        torch.nn.ConvTranspose1d(8, 4, 8, 4, padding=2),
+    ]
+    for conv in kinds:
+        flat = codec_form.FlatConv(conv)
+        torch.testing.assert_close(flat(codec_form.with_channels_last(x)), conv(x), atol=1e-5, rtol=1e-5)
