@@ -119,6 +119,8 @@ class Rows:
             "validation_prompt": caption(),
             "validation_lyrics": lyrics_of(512),
             "validation_audio_duration": seconds,
+            # A run long enough to be worth a compilation is compiled: what it holds for speed has to find room too.
+            "compile": "off" if self.is_tiny else "on",
             **row.settings,
             **self.features(row),
             **({"validation_num_inference_steps": 1} if self.is_tiny else {}),
