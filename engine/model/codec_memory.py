@@ -24,13 +24,13 @@ def window_frames(weight: torch.Tensor) -> int:
     Args:
         weight: One of the codec, for its device and dtype.
     """
-    total, free = _room(weight.device)
+    total, free = memory_room(weight.device)
     frame_bytes = _FRAME_BYTES * weight.element_size() / 4
     room = min(total * _SHARE_OF_ALL, free * _SHARE_OF_FREE)
     return next((frames for frames in WINDOWS if frames * frame_bytes <= room), WINDOWS[-1])
 
 
-def _room(device: torch.device) -> tuple[float, float]:
+def memory_room(device: torch.device) -> tuple[float, float]:
     """Bytes that this process may take of a device at most, and those that it does not have in use yet."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)

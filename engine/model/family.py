@@ -6,7 +6,8 @@ be a second class here. Nothing is generalised beyond this protocol.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import warnings
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -116,6 +117,7 @@ class ModelFamily(Protocol):
         settings: SamplingSettings,
         device: torch.device,
         on_step: OnStep | None = None,
+        on_fallback: Callable[[str], None] = warnings.warn,
     ) -> NDArray[np.float32]:
         """One clip, (2, samples) float32 at `engine.model.card.SAMPLE_RATE`."""
 
@@ -261,6 +263,7 @@ class AceStepV1:
         settings: SamplingSettings,
         device: torch.device,
         on_step: OnStep | None = None,
+        on_fallback: Callable[[str], None] = warnings.warn,
     ) -> NDArray[np.float32]:
         """The sampler (section 11.3) on text states from the cache: the text encoder need not be in memory."""
         return generate_clip(
@@ -276,4 +279,5 @@ class AceStepV1:
             settings=settings,
             device=device,
             on_step=on_step,
+            on_fallback=on_fallback,
         )

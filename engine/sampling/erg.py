@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.model.query_scale import scaled_outputs
 from engine.model.transformer import AceStepTransformer
@@ -41,12 +41,46 @@ def blunt_lyrics(
     return scaled_outputs([model.lyric_encoder.encoders[layer].self_attn.linear_q for layer in layers], tau)
 
 
+@contextmanager
 def blunt_blocks(
-    model: AceStepTransformer, *, blocks: Sequence[int] = BLOCKS, tau: float = TAU
-) -> AbstractContextManager[None]:
-    """Inside the block the queries of both attentions of `blocks` are multiplied by `tau`."""
-    queries: list[nn.Module] = []
-    for index in blocks:
-        block = model.transformer_blocks[index]
-        queries += [block.attn.to_q, block.cross_attn.to_q]
-    return scaled_outputs(queries, tau)
+    model: AceStepTransformer, *, blocks: Iterable[int] = BLOCKS, tau: float | Tensor = TAU
+) -> Iterator[None]:
+    """Inside the block the queries of both attentions of `blocks` are multiplied by `tau`.
+
+    Args:
+        model: The transformer.
+        blocks: Which, 0-based.
+        tau: One factor for all samples, or float32 (B, 1, 1): with 1 for a sample it stays as it is, to the last bit.
+    """
+    attentions = [attention for index in blocks for attention in _attentions(model.transformer_blocks[index])]
+    plain = [attention.to_q for attention in attentions]
+    try:
+        # In place of the layers rather than as hooks on them: the compiler sees equal layers in all blocks.
+        for attention in attentions:
+            attention.to_q = BluntedLinear(attention.to_q, tau)
+        yield
+    finally:
+        for attention, layer in zip(attentions, plain, strict=True):
+            attention.to_q = layer
+
+
+def _attentions(block: nn.Module) -> tuple[nn.Module, nn.Module]:
+    return block.attn, block.cross_attn
+
+
+class BluntedLinear(nn.Module):
+    """A layer whose output is multiplied, bias included.
+
+    Args:
+        layer: The layer.
+        tau: As `blunt_blocks`.
+    """
+
+    def __init__(self, layer: nn.Module, tau: float | Tensor) -> None:
+        super().__init__()
+        self.layer, self.tau = layer, tau
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, n, C)`` to ``(B, n, C')``."""
+        output = self.layer(x)
+        return (output * self.tau).to(output.dtype)

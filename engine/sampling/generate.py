@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +34,7 @@ def generate_clip(
     text_states: Tensor | None = None,
     erg_text_states: Tensor | None = None,
     on_step: OnStep | None = None,
+    on_fallback: Callable[[str], None] = warnings.warn,
 ) -> NDArray[np.float32]:
     """Make one clip; the same arguments give the same clip, whatever was drawn from other generators before.
 
@@ -48,6 +52,7 @@ def generate_clip(
         text_states: ``(tokens, width)`` of the prompt, from `TextEncoder.encode`.
         erg_text_states: The same with blunted queries; without them ERG's null text is zeros.
         on_step: Told the progress.
+        on_fallback: Told why something slower is done than could be expected.
 
     Returns:
         ``(2, round(seconds·48000))`` float32 in -1…1.
@@ -69,6 +74,7 @@ def generate_clip(
         generator=generator,
         erg_text=None if erg_text_states is None else erg_text_states[None].to(device),
         on_step=on_step,
+        on_fallback=on_fallback,
     )
     clips = codec.decode(
         latents,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from engine.model.transformer import AceStepTransformer, ConditionInputs, Conditions
-from engine.sampling.erg import blunt_blocks, blunt_lyrics, erg_supported
+from engine.sampling.erg import blunt_lyrics, erg_supported
 from engine.sampling.guidance import (
     GuidanceType,
     Momentum,
@@ -21,6 +23,7 @@ from engine.sampling.guidance import (
     double_condition,
     guided_steps,
 )
+from engine.sampling.network import DEFAULT_CALLS, CallSettings, NetworkCall, compiled_blocks
 from engine.sampling.schedulers import SCHEDULERS, SchedulerType
 
 OnStep = Callable[[int, int], None]
@@ -73,6 +76,9 @@ class SamplingSettings:
     guidance_scale_lyric: float = 0.0
     """Scale of the lyrics alone."""
 
+    calls: CallSettings = DEFAULT_CALLS
+    """How the network is called; the result is the same up to rounding."""
+
     keep_null_lyric_mask: bool = True
     """The null branch keeps the mask of its zeroed lyrics, as the original's inference does (its trainer does not)."""
 
@@ -111,6 +117,7 @@ def sample_latents(
     generator: torch.Generator | None = None,
     erg_text: Tensor | None = None,
     on_step: OnStep | None = None,
+    on_fallback: Callable[[str], None] = warnings.warn,
 ) -> Tensor:
     """Sample latents.
 
@@ -121,7 +128,8 @@ def sample_latents(
         settings: How.
         generator: Source of fresh noise for the pingpong scheduler; its device may be another.
         erg_text: The prompts encoded with blunted queries, like ``inputs.text_states``; zeros when None.
-        on_step: Told the progress.
+        on_step: Told the progress: on a CUDA card what was asked of it, which it may not have done yet.
+        on_fallback: Told why something slower is done than could be expected.
 
     Returns:
         ``(B, C, H, T)`` float32.
@@ -136,8 +144,10 @@ def sample_latents(
     if scheduler.needs_noise and generator is None:
         raise ValueError(f"the {settings.scheduler_type} scheduler needs a generator")
     timesteps = scheduler.timesteps.tolist()
-    with evaluated(model):
-        predict = _Predictor(model, _Branches.encode(model, inputs, settings, erg_text), settings)
+    blocks = compiled_blocks(model) if settings.calls.is_compiled else nullcontext()
+    with evaluated(model), blocks:
+        branches = _Branches.encode(model, inputs, settings, erg_text)
+        predict = _Predictor(model, branches, settings, num_calls=len(timesteps), on_fallback=on_fallback)
         x_t = noise.float()
         for index, timestep in enumerate(timesteps):
             velocity = predict(x_t, timestep, index)
@@ -198,36 +208,33 @@ class _Branches:
 
 
 class _Predictor:
-    """The velocity of a step: one call, or several combined by guidance."""
+    """The velocity of a step: that of one call, alone or with those without conditions, combined by guidance."""
 
-    def __init__(self, model: AceStepTransformer, branches: _Branches, settings: SamplingSettings) -> None:
-        self.model, self.branches, self.settings = model, branches, settings
+    def __init__(
+        self,
+        model: AceStepTransformer,
+        branches: _Branches,
+        settings: SamplingSettings,
+        *,
+        num_calls: int,
+        on_fallback: Callable[[str], None],
+    ) -> None:
+        self.settings = settings
         self.steps = guided_steps(settings.num_steps, settings.guidance_interval) if settings.is_guided else range(0)
         self.momentum = Momentum()
+        calls = partial(NetworkCall, model, settings=settings.calls, on_fallback=on_fallback)
+        self._alone = calls([branches.cond], is_blunted=[False], num_calls=num_calls - len(self.steps))
+        self._guided_call: NetworkCall | None = None
+        if branches.uncond is not None:
+            only_text = [] if branches.only_text is None else [branches.only_text]
+            together = [branches.cond, *only_text, branches.uncond]
+            is_blunted = [False] * (len(together) - 1) + [settings.use_erg_diffusion]
+            self._guided_call = calls(together, is_blunted=is_blunted, num_calls=len(self.steps))
 
     def __call__(self, x_t: Tensor, timestep: float, index: int) -> Tensor:
-        branches, settings = self.branches, self.settings
-        if index not in self.steps or branches.uncond is None:
-            return self._velocities(x_t, timestep, [branches.cond])[0]
-        conditions = [branches.cond] + ([] if branches.only_text is None else [branches.only_text])
-        if settings.use_erg_diffusion:
-            velocities = self._velocities(x_t, timestep, conditions)
-            with blunt_blocks(self.model):
-                velocities += self._velocities(x_t, timestep, [branches.uncond])
-        else:
-            velocities = self._velocities(x_t, timestep, [*conditions, branches.uncond])
-        return self._guided(velocities, index)
-
-    def _velocities(self, x_t: Tensor, timestep: float, conditions: Sequence[Conditions]) -> list[Tensor]:
-        """Predictions under several conditions of one shape, in a single batch."""
-        count = len(conditions)
-        together = Conditions(
-            torch.cat([condition.tokens for condition in conditions]),
-            torch.cat([condition.mask for condition in conditions]),
-        )
-        batch = x_t.repeat(count, 1, 1, 1)
-        t = torch.full((len(batch),), timestep, dtype=torch.float32, device=x_t.device)
-        return list(self.model(batch, t, together).velocity.float().chunk(count))
+        if index not in self.steps or self._guided_call is None:
+            return self._alone(x_t, timestep)[0]
+        return self._guided(self._guided_call(x_t, timestep), index)
 
     def _guided(self, velocities: Sequence[Tensor], index: int) -> Tensor:
         settings, cond, uncond = self.settings, velocities[0], velocities[-1]

@@ -7,7 +7,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -22,12 +22,14 @@ from engine.contract.events import RunWarning, SampleProgress, SampleSaved
 from engine.contract.files import write_atomic, write_json
 from engine.contract.run_dir import RunDir
 from engine.lyrics.tokenizer import LyricTokenizer
+from engine.memory.compile import is_compiled
 from engine.model.autoencoder import MusicCodec
 from engine.model.calling import evaluation
 from engine.model.card import SAMPLE_RATE
 from engine.model.family import ModelFamily
 from engine.model.transformer import AceStepTransformer
 from engine.sampling.levels import as_finite, measure_levels
+from engine.sampling.network import CallSettings
 from engine.sampling.sampler import SamplingSettings
 from engine.telemetry.emitter import Emitter
 from engine.train.device import release_memory
@@ -138,6 +140,7 @@ class ClipMaker:
     device: torch.device
     emitter: Emitter
     memory: Ladder
+    _told: set[str] = field(default_factory=set)
 
     def make(
         self, model: AceStepTransformer, *, step: int, should_stop: Callable[[], bool] = never, suffix: str = ""
@@ -188,7 +191,14 @@ class ClipMaker:
         assert self.codec is not None
         started = time.monotonic()
         # As memory has it by now: in blocks or whole, beside the model or on the processor.
-        settings = replace(self.settings, overlapped_decode=self.memory.acting.vae_enable_tiling)
+        settings = replace(
+            self.settings,
+            overlapped_decode=self.memory.acting.vae_enable_tiling,
+            # A compilation for clips alone pays after a hundred of them, so only where it is asked for.
+            calls=CallSettings(
+                is_compiled=self.config.compile == "on" and self.device.type == "cuda" and is_compiled(model)
+            ),
+        )
         device = torch.device("cpu") if self.memory.relief.clips_on_processor else self.device
         # While the clip is denoised no weight of the codec is on the card: what is promised for small cards needs it.
         self.codec.place(device, stays=bool(self.config.keep_vae_loaded))
@@ -206,11 +216,18 @@ class ClipMaker:
                     settings=settings,
                     device=self.device,
                     on_step=self._progress(prompt.name, should_stop),
+                    on_fallback=self._tell_fallback,
                 )
         finally:
             release_memory(self.device)
         took_s = time.monotonic() - started
         self._save(audio, prompt, step=step, took_s=took_s)
+
+    def _tell_fallback(self, reason: str) -> None:
+        """Once: every clip of a run would say the same."""
+        if reason not in self._told:
+            self._told.add(reason)
+            self.emitter.emit(RunWarning(code="clip_slower", message=f"test clips are made more slowly: {reason}"))
 
     def _progress(self, name: str, should_stop: Callable[[], bool]) -> Callable[[int, int], None]:
         last = [0.0]

@@ -172,7 +172,7 @@ GIB = 2**30
 def test_windows_are_as_wide_as_the_card_allows(
     total_gib: float, free_gib: float, frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec_memory, "_room", lambda _device: (total_gib * GIB, free_gib * GIB))
+    monkeypatch.setattr(codec_memory, "memory_room", lambda _device: (total_gib * GIB, free_gib * GIB))
     assert window_frames(torch.zeros(1)) == frames
     assert window_frames(torch.zeros(1, dtype=torch.bfloat16)) >= frames
 
@@ -185,9 +185,9 @@ def test_a_cap_on_what_torch_may_take_counts_as_a_smaller_card(monkeypatch: pyte
         "get_per_process_memory_fraction": lambda _device: 5.2 / 80,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    assert codec_memory._room(torch.device("cuda")) == pytest.approx((5.2 * GIB, 3.2 * GIB))
+    assert codec_memory.memory_room(torch.device("cuda")) == pytest.approx((5.2 * GIB, 3.2 * GIB))
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device: 1.0)
-    assert codec_memory._room(torch.device("cuda")) == pytest.approx((80 * GIB, 71 * GIB))
+    assert codec_memory.memory_room(torch.device("cuda")) == pytest.approx((80 * GIB, 71 * GIB))
     assert window_frames(torch.zeros(1)) == 2048, "the processor has the widest"
 
 

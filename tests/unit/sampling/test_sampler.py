@@ -1,5 +1,6 @@
 """The sampling loop: calls, batches, masks, modes and generators."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from engine.model.card import LyricEncoderConfig
 from engine.model.transformer import AceStepTransformer, ConditionInputs, Conditions
 from engine.sampling import sampler
-from engine.sampling.erg import blunt_lyrics, erg_supported
+from engine.sampling.erg import blunt_blocks, blunt_lyrics, erg_supported
 from engine.sampling.sampler import SamplingSettings, _Branches, sample_latents
 from tests.unit.model.small import SMALL, small_inputs, small_latent, small_transformer
 
@@ -67,23 +68,43 @@ def test_without_guidance_there_is_one_call_a_step(
     assert calls.batches == [2] * 6
 
 
+class OneByOne:
+    """A `NetworkCall` as several calls, each of its own conditions, in blocks blunted for all or for none."""
+
+    def __init__(
+        self, model: AceStepTransformer, branches: Sequence[Conditions], *, is_blunted: Sequence[bool], **_: object
+    ):
+        self.model, self.branches = model, list(zip(branches, is_blunted, strict=True))
+
+    def __call__(self, x_t: Tensor, timestep: float) -> list[Tensor]:
+        t = torch.full((len(x_t),), timestep)
+        velocities = []
+        for conditions, blunted in self.branches:
+            with blunt_blocks(self.model) if blunted else contextlib.nullcontext():
+                velocities.append(self.model(x_t, t, conditions).velocity)
+        return velocities
+
+
 @pytest.mark.parametrize(
     "settings",
-    [PLAIN, replace(PLAIN, cfg_type="cfg"), replace(PLAIN, guidance_scale_text=5.0, guidance_scale_lyric=1.5)],
+    [
+        PLAIN,
+        replace(PLAIN, cfg_type="cfg"),
+        replace(PLAIN, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
+        replace(PLAIN, use_erg_diffusion=True),
+        SamplingSettings(num_steps=6, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
+    ],
 )
 def test_one_batch_is_separate_calls(
-    model: AceStepTransformer, monkeypatch: pytest.MonkeyPatch, settings: SamplingSettings
+    deep_model: AceStepTransformer, monkeypatch: pytest.MonkeyPatch, settings: SamplingSettings
 ) -> None:
-    together = sample(model, settings)
-    velocities = sampler._Predictor._velocities
-
-    def one_by_one(self: object, x_t: Tensor, timestep: float, conditions: Sequence[Conditions]) -> list[Tensor]:
-        return [velocities(self, x_t, timestep, [condition])[0] for condition in conditions]  # type: ignore[arg-type]
-
-    monkeypatch.setattr(sampler._Predictor, "_velocities", one_by_one)
-    calls = Calls(model, monkeypatch)
-    assert torch.allclose(sample(model, settings), together, atol=1e-4)
-    assert set(calls.batches) == {2}
+    counted = Calls(deep_model, monkeypatch)
+    together = sample(deep_model, settings)
+    each = 6 if settings.is_double else 4
+    assert counted.batches == [2, each, each, each, 2, 2]
+    monkeypatch.setattr(sampler, "NetworkCall", OneByOne)
+    assert torch.allclose(sample(deep_model, settings), together, atol=1e-4)
+    assert set(counted.batches[6:]) == {2}
 
 
 def test_samples_do_not_depend_on_each_other_without_omega(model: AceStepTransformer) -> None:

@@ -39,6 +39,13 @@ class FakeFamily:
         return np.tile(np.sin(2 * np.pi * 440 * t) * 0.5, (2, 1)).astype(np.float32)
 
 
+class FakeCodec(nn.Identity):
+    """Is put wherever a clip is decoded."""
+
+    def place(self, device: torch.device, *, stays: bool = True) -> None:
+        self.placed = device, stays
+
+
 @dataclass
 class Heard:
     events: list[Any] = field(default_factory=list)
@@ -61,7 +68,7 @@ def maker(folder: Path, *prompts: str, **settings) -> ClipMaker:
         family=FakeFamily(),
         prompts=wanted,
         settings=SamplingSettings(num_steps=2, guidance_scale=4.0),
-        codec=nn.Identity(),
+        codec=FakeCodec(),
         tokenizer=None,
         run_dir=RunDir(folder),
         config=config,
@@ -125,3 +132,13 @@ def test_a_stop_ends_a_long_library_at_once(tmp_path):
     with pytest.raises(Interrupted):
         making.make(nn.Identity(), step=1, should_stop=lambda: len(making.family.asked) == 3)
     assert len(making.emitter.saved()) == 2
+
+
+def test_why_clips_are_slower_is_said_once(tmp_path):
+    making = maker(tmp_path, "calm piano", "calm bells")
+    making.make(nn.Identity(), step=1)
+    for asked in making.family.asked:
+        asked["on_fallback"]("no graph")
+        asked["on_fallback"]("no graph")
+    assert making.emitter.said("clip_slower") == ["test clips are made more slowly: no graph"]
+    assert making.codec.placed == (torch.device("cpu"), False)

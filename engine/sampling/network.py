@@ -1,0 +1,175 @@
+"""The network as a sampling run calls it: always the same conditions, so its kernels are recorded once and replayed.
+
+A call takes thousands of kernels of a few microseconds each; starting them one by one takes a processor several times
+as long as they take. A CUDA graph starts all of them with one call. It reads fixed tensors: the latent and the timestep
+are copied into them before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.memory.runner import GroupRunner
+from engine.model.codec_memory import memory_room
+from engine.model.transformer import Conditions
+from engine.sampling.erg import BLOCKS, TAU, blunt_blocks
+
+if TYPE_CHECKING:
+    from engine.model.attention import BlockContext
+    from engine.model.transformer import AceStepTransformer
+
+FEWEST_CALLS = 6
+"""Calls of one kind from which recording pays: it takes as long as two or three calls."""
+
+_ROOM_BYTES = 3 * 2**30
+"""Free memory of a card from which graphs are used: what they compute in stays theirs until the clip is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """How the network is called.
+
+    Attributes:
+        uses_graphs: Record calls as CUDA graphs where the device has them and there is room.
+        is_compiled: Call blocks compiled: pays for many clips of one length, the first waits for the compiler.
+    """
+
+    uses_graphs: bool = True
+    is_compiled: bool = False
+
+
+DEFAULT_CALLS = CallSettings()
+
+
+class NetworkCall:
+    """Velocities under some conditions, all branches of guidance in one batch.
+
+    Args:
+        model: In evaluation mode.
+        branches: Conditions of one shape each; the latent is repeated for each of them.
+        is_blunted: For each branch, whether its queries in the blocks of ERG are blunted.
+        num_calls: How often it will be called.
+        settings: How.
+        on_fallback: Told why calls are not recorded though they should be.
+    """
+
+    def __init__(
+        self,
+        model: AceStepTransformer,
+        branches: Sequence[Conditions],
+        *,
+        is_blunted: Sequence[bool],
+        num_calls: int,
+        settings: CallSettings,
+        on_fallback: Callable[[str], None],
+    ) -> None:
+        self._model, self._count = model, len(branches)
+        tokens = torch.cat([branch.tokens for branch in branches])
+        self._conditions = Conditions(tokens, torch.cat([branch.mask for branch in branches]))
+        self._blunting = None
+        if any(is_blunted):
+            each = torch.tensor([TAU if blunted else 1.0 for blunted in is_blunted], device=tokens.device)
+            self._blunting = each.repeat_interleave(len(tokens) // self._count)[:, None, None]
+        self._is_compiled, self._on_fallback = settings.is_compiled, on_fallback
+        self._is_recorded = settings.uses_graphs and num_calls >= FEWEST_CALLS and can_record(model, tokens.device)
+        self._num_done = 0
+        self._graph: _Recording | None = None
+
+    def __call__(self, x_t: Tensor, timestep: float) -> list[Tensor]:
+        """The velocity (B, C, H, T) float32 of every branch.
+
+        Args:
+            x_t: (B, C, H, T) float32; one shape in all calls.
+            timestep: 0 to 1000.
+        """
+        self._num_done += 1
+        # The first call runs as it is: libraries make themselves ready in it, which cannot be recorded.
+        if self._is_recorded and self._num_done > 1:
+            return list(self._recorded(x_t, timestep).chunk(self._count))
+        t = torch.full((len(x_t),), timestep, dtype=torch.float32, device=x_t.device)
+        return list(self._velocity(x_t, t).chunk(self._count))
+
+    def _velocity(self, x_t: Tensor, t: Tensor) -> Tensor:
+        with contextlib.ExitStack() as stack:
+            if self._blunting is not None:
+                stack.enter_context(blunt_blocks(self._model, tau=self._blunting))
+                if self._is_compiled:
+                    # A factor of one: blocks that are alike are compiled once.
+                    others = set(range(len(self._model.transformer_blocks))).difference(BLOCKS)
+                    ones = torch.ones_like(self._blunting)
+                    stack.enter_context(blunt_blocks(self._model, blocks=sorted(others), tau=ones))
+            batch = x_t.repeat(self._count, 1, 1, 1)
+            return self._model(batch, t.repeat(self._count), self._conditions).velocity.float()
+
+    def _recorded(self, x_t: Tensor, timestep: float) -> Tensor:
+        if self._graph is None:
+            try:
+                self._graph = _Recording(self._velocity, x_t)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                traceback.print_exc()
+                self._is_recorded = False
+                self._on_fallback(f"the network's calls cannot be recorded as a CUDA graph ({error})".splitlines()[0])
+                return self._velocity(x_t, torch.full((len(x_t),), timestep, device=x_t.device))
+        return self._graph(x_t, timestep)
+
+
+class _Recording:
+    """A function of a latent and a timestep, recorded."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], x_t: Tensor) -> None:
+        self._x_t = x_t.clone()
+        self._t = torch.zeros(len(x_t), dtype=torch.float32, device=x_t.device)
+        self._graph = torch.cuda.CUDAGraph()
+        # Other threads pin memory for batches meanwhile, which the strict mode would count as a mistake of ours.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._result = function(self._x_t, self._t)
+
+    def __call__(self, x_t: Tensor, timestep: float) -> Tensor:
+        self._x_t.copy_(x_t)
+        self._t.fill_(timestep)
+        self._graph.replay()
+        return self._result.clone()
+
+
+def can_record(model: AceStepTransformer, device: torch.device) -> bool:
+    """Whether calls can be CUDA graphs: an NVIDIA card with room for them, and all weights on it."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    runner = model.run_group
+    if isinstance(runner, GroupRunner) and runner.swap is not None:
+        return False
+    return memory_room(device)[1] >= _ROOM_BYTES
+
+
+@contextlib.contextmanager
+def compiled_blocks(model: AceStepTransformer) -> Iterator[None]:
+    """Inside, blocks are called compiled, forwards alone; one compilation for all blocks, one for each batch size."""
+    before = model.call_block
+    compiled = torch.compile(_run_block, dynamic=False, fullgraph=True)
+
+    def run(block: nn.Module, hidden: Tensor, context: BlockContext) -> Any:
+        with warnings.catch_warnings():
+            # Said to whoever compiles, of products that are meant to run in float32.
+            warnings.filterwarnings("ignore", message=".*TensorFloat32.*")
+            return compiled(block, hidden, context)
+
+    model.call_block = run
+    try:
+        yield
+    finally:
+        model.call_block = before
+
+
+def _run_block(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
+    result: Tensor = block(hidden, context)
+    return result

@@ -1,0 +1,142 @@
+"""The network as sampling calls it: recorded where that pays, as it is where it cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.memory.runner import runner_of
+from engine.model.transformer import AceStepTransformer
+from engine.sampling import network
+from engine.sampling.erg import BluntedLinear, blunt_blocks
+from engine.sampling.network import CallSettings, NetworkCall, can_record, compiled_blocks
+from engine.sampling.sampler import sample_latents
+from tests.unit.model.small import small_inputs, small_latent, small_transformer
+from tests.unit.sampling.test_sampler import DEEP, PLAIN
+
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture(scope="module")
+def model() -> AceStepTransformer:
+    return small_transformer(DEEP)
+
+
+def sample(model: AceStepTransformer, **options: object) -> Tensor:
+    settings = replace(PLAIN, num_steps=16, scheduler_type="heun", use_erg_diffusion=True)
+    return sample_latents(model, small_inputs(), noise=small_latent(), settings=settings, **options)
+
+
+class Replayed:
+    """Stands in for a recorded graph: fixed tensors are read and written, nothing else."""
+
+    made = 0
+
+    def __init__(self, function, x_t: Tensor) -> None:
+        Replayed.made += 1
+        self.function, self.x_t, self.t = function, x_t.clone(), torch.zeros(len(x_t))
+        self.result = function(self.x_t, self.t)
+
+    def __call__(self, x_t: Tensor, timestep: float) -> Tensor:
+        self.x_t.copy_(x_t)
+        self.t.fill_(timestep)
+        self.result.copy_(self.function(self.x_t, self.t))
+        return self.result.clone()
+
+
+def test_recorded_calls_give_the_same_clip(model, monkeypatch) -> None:
+    expected = sample(model)
+    monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
+    monkeypatch.setattr(network, "_Recording", Replayed)
+    Replayed.made = 0
+    assert torch.equal(sample(model), expected)
+    assert Replayed.made == 2, "calls with and without guidance"
+
+
+def test_what_cannot_be_recorded_is_said_and_called_as_it_is(model, monkeypatch) -> None:
+    expected = sample(model)
+    monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
+    monkeypatch.setattr(network, "_Recording", _refuse)
+    told: list[str] = []
+    assert torch.equal(sample(model, on_fallback=told.append), expected)
+    assert len(told) == 2 and all("CUDA graph" in reason and "not today" in reason for reason in told)
+
+
+def _refuse(_function: object, _x_t: Tensor) -> None:
+    raise RuntimeError("not today")
+
+
+def test_running_out_of_memory_is_left_to_the_ladder(model, monkeypatch) -> None:
+    def full(_function: object, _x_t: Tensor) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
+    monkeypatch.setattr(network, "_Recording", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        sample(model)
+
+
+def test_few_calls_are_not_recorded(model, monkeypatch) -> None:
+    monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
+    conditions = model.encode_conditions(small_inputs())
+    for num_calls, settings in ((5, CallSettings()), (50, CallSettings(uses_graphs=False))):
+        call = NetworkCall(
+            model, [conditions], is_blunted=[False], num_calls=num_calls, settings=settings, on_fallback=pytest.fail
+        )
+        assert not call._is_recorded
+
+
+def test_recording_needs_an_nvidia_card_room_and_all_weights_on_it(model, monkeypatch) -> None:
+    assert not can_record(model, torch.device("cpu"))
+    monkeypatch.setattr(network, "memory_room", lambda _device: (80e9, 10e9))
+    assert can_record(model, CUDA)
+    monkeypatch.setattr(torch.version, "hip", "6.2")
+    assert not can_record(model, CUDA)
+    monkeypatch.setattr(torch.version, "hip", None)
+    runner_of(model).swap = object()  # type: ignore[assignment]
+    assert not can_record(model, CUDA)
+    runner_of(model).swap = None
+    monkeypatch.setattr(network, "memory_room", lambda _device: (6e9, 2e9))
+    assert not can_record(model, CUDA)
+
+
+def test_a_factor_of_one_leaves_a_sample_as_it_is() -> None:
+    layer = torch.nn.Linear(8, 8).bfloat16()
+    x = torch.randn(2, 5, 8, dtype=torch.bfloat16)
+    each = BluntedLinear(layer, torch.tensor([1.0, 0.01])[:, None, None])(x)
+    assert each.dtype == torch.bfloat16
+    assert torch.equal(each[0], layer(x)[0])
+    assert torch.equal(each[1], BluntedLinear(layer, 0.01)(x)[1])
+
+
+def test_the_layers_are_back_after_an_error(model) -> None:
+    before = dict(model.named_modules())
+    with pytest.raises(KeyError), blunt_blocks(model):
+        assert isinstance(model.transformer_blocks[15].attn.to_q, BluntedLinear)
+        raise KeyError
+    assert dict(model.named_modules()) == before
+
+
+def test_compiled_calls_are_near_and_leave_the_model_as_it_was(model, monkeypatch) -> None:
+    compiled = []
+
+    def stand_in(function, **how):
+        compiled.append(how)
+        return function
+
+    # The compiler itself is proved on a card (tests/gpu): here it would take a minute.
+    monkeypatch.setattr(torch, "compile", stand_in)
+    before = model.call_block
+    expected = sample(model)
+    settings = replace(PLAIN, num_steps=16, scheduler_type="heun", use_erg_diffusion=True)
+    settings = replace(settings, calls=CallSettings(is_compiled=True))
+    latents = sample_latents(model, small_inputs(), noise=small_latent(), settings=settings)
+    torch.testing.assert_close(latents, expected)
+    assert model.call_block is before
+    assert compiled == [{"dynamic": False, "fullgraph": True}]
+    with pytest.raises(KeyError), compiled_blocks(model):
+        raise KeyError
+    assert model.call_block is before
