@@ -123,25 +123,34 @@ def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
 
 def profile_form(codec: MusicCodec, sound: Tensor, *, window: int) -> list[str]:
     """What the form in use spends the card's time on: the kernels that take most, in words."""
-    from torch.profiler import ProfilerActivity, profile
-
     device = next(codec.dcae.encoder.parameters()).device
     form = best_form(torch.float32, device)
     _encode(codec, sound, Variant("", form), window)
-    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
-    with profile(activities=activities) as profiler, torch.no_grad():
-        encoder = codec.mel_encoder(form)
-        encoder(normalise(codec.log_mel(_whole_frames(sound)[None].to(device))), window=window)
-        _wait(device)
+    wave = _whole_frames(sound)[None].to(device)
+    encoder = codec.mel_encoder(form)
+    return heaviest(lambda: encoder(normalise(codec.log_mel(wave)), window=window), device)
+
+
+@torch.no_grad()
+def heaviest(work: Callable[[], Any], device: torch.device, *, most: int = 16) -> list[str]:
+    """The kernels that take most of something, in words."""
+    from torch.profiler import ProfilerActivity, profile
+
     on_card = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if on_card else [])) as profiler:
+        work()
+        _wait(device)
     events = [
         (event.self_device_time_total if on_card else event.self_cpu_time_total, event.count, event.key)
         for event in profiler.key_averages()
+        # An operator's time is that of its kernels, which are events of their own.
+        if not on_card or event.device_type == torch.autograd.DeviceType.CUDA
     ]
     total = sum(spent for spent, _, _ in events) or 1.0
-    return [
+    lines = [f"{total / 1000:.2f} ms in all, {sum(count for _, count, _ in events)} kernels"]
+    return lines + [
         f"{spent / 1000:.2f} ms ({100 * spent / total:.0f} %), {count} ×: {name[:110]}"
-        for spent, count, name in sorted(events, reverse=True)[:16]
+        for spent, count, name in sorted(events, reverse=True)[:most]
     ]
 
 

@@ -308,13 +308,14 @@ def markdown(result: dict[str, Any]) -> str:
     for name in ("runs", "stages", "forms", "text"):
         rows = result.get(name)
         if rows:
-            lines += [f"## {name.capitalize()}", "", *_table(rows), ""]
+            lines += [f"## {name.capitalize()}", "", *markdown_table(rows), ""]
     if result.get("profile"):
         lines += ["## Where the card's time goes", "", *(f"- {line}" for line in result["profile"]), ""]
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+def markdown_table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Rows as a Markdown table of all their keys."""
     columns = list(dict.fromkeys(key for row in rows for key in row if key != "log"))
     head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     return head + [f"| {' | '.join(_shown(row.get(column, '–')) for column in columns)} |" for row in rows]
