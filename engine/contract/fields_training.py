@@ -201,7 +201,8 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         32,
         _SECTION,
         "Reading threads",
-        "How many threads read files while songs are scanned and prepared; at most four per processor core.",
+        "How many threads or processes read files while songs are scanned and prepared; at most four threads or one "
+        "process per processor core.",
         minimum=1,
         step="hardware",
         stepping="double",

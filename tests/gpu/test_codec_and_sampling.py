@@ -1,4 +1,4 @@
-"""On a CUDA device: latents and clips in half precision are near float32, and recorded calls are the calls themselves."""
+"""On a CUDA device: latents and clips in half precision are near float32, recorded calls are the calls themselves."""
 
 from __future__ import annotations
 
@@ -63,12 +63,8 @@ def test_clips_are_within_the_band(checkpoint: Path) -> None:  # noqa: F811
 def test_recorded_calls_are_the_calls(settings: SamplingSettings) -> None:
     model = small_transformer(DEEP).to(CUDA)
     inputs = small_inputs()
-    inputs = replace(
-        inputs,
-        **{
-            name: value.to(CUDA) for name in inputs.__dataclass_fields__ if (value := getattr(inputs, name)) is not None
-        },
-    )
+    tensors = {name: getattr(inputs, name) for name in inputs.__dataclass_fields__}
+    inputs = replace(inputs, **{name: tensor.to(CUDA) for name, tensor in tensors.items() if tensor is not None})
     assert network.can_record(model, CUDA)
     noise, told = small_latent().to(CUDA), []
     clips = [
