@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import torch
 from torch import nn
@@ -85,6 +85,8 @@ class MusicCodec(nn.Module):
         super().__init__()
         self.dcae, self.vocoder, self.notices = dcae, vocoder, notices
         self._visits: torch.device | None = None
+        # Beside the modules, not among them: a copy of weights is no part of the codec.
+        self._waiting: dict[tuple[nn.Module, CodecForm], nn.Module] = {}
         self.log_mel = LogMel(mel_config)
         self.mel_factor = 2 ** (len(dcae.config.encoder_block_out_channels) - 1)
         if mel_config.sampling_rate != CODEC_RATE or mel_config.hop_length * self.mel_factor != FRAME_SAMPLES:
@@ -139,9 +141,23 @@ class MusicCodec(nn.Module):
         """
         self.to(device if stays else "cpu")
         self._visits = None if stays else device
+        self._waiting.clear()
 
-    def _at_work(self, part: nn.Module) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self._visits is None else visiting(part, self._visits)
+    @contextlib.contextmanager
+    def _at_work(self, part: Network, *, is_exact: bool) -> Iterator[Network]:
+        """The decoder or the vocoder where it works, itself or a copy in the form that is fastest there."""
+        weight = next(part.parameters())
+        device = weight.device if self._visits is None else self._visits
+        form = AS_LOADED if is_exact else best_form(weight.dtype, device)
+        if self._visits is None:
+            yield in_form(part, form)
+            return
+        # Brought into its form in main memory and kept there: the device never holds both, and half comes across.
+        if (part, form) not in self._waiting:
+            self._waiting[part, form] = in_form(part, form)
+        network = cast(Network, self._waiting[part, form])
+        with visiting(network, device):
+            yield network
 
     @torch.no_grad()
     def encode(
@@ -216,14 +232,12 @@ class MusicCodec(nn.Module):
         Returns:
             Per clip a float32 CPU tensor ``(2, samples)`` in -1…1.
         """
-        with self._at_work(self.dcae.decoder):
-            decoder = self._in_best_form(self.dcae.decoder, is_exact=is_exact)
+        with self._at_work(self.dcae.decoder, is_exact=is_exact) as decoder:
             mels = [self._mel_of(latent[None], decoder, overlapped=overlapped) for latent in latents]
-            del decoder
+        del decoder  # perhaps a copy
         assert self.vocoder is not None, "the codec was loaded without its decoder"
         clips = []
-        with self._at_work(self.vocoder):
-            vocoder = self._in_best_form(self.vocoder, is_exact=is_exact)
+        with self._at_work(self.vocoder, is_exact=is_exact) as vocoder:
             for index, mel in enumerate(mels):
                 if overlapped:
                     wave = overlapped_wave(partial(self._vocode, vocoder), mel)
@@ -233,15 +247,10 @@ class MusicCodec(nn.Module):
                     length = -(-wave.shape[-1] * sample_rate // CODEC_RATE)
                 wave = resample(wave.float(), CODEC_RATE, sample_rate).cpu()
                 clips.append(wave[:, : length if lengths is None else int(lengths[index])])
-            del vocoder
+        del vocoder
         if not is_exact and not all(bool(torch.isfinite(clip).all()) for clip in clips):
             return self.decode(latents, sample_rate=sample_rate, lengths=lengths, overlapped=overlapped)
         return clips
-
-    def _in_best_form(self, part: Network, *, is_exact: bool) -> Network:
-        """The decoder or the vocoder, where it lies now, or a copy in the form that is fastest there."""
-        weight = next(part.parameters())
-        return part if is_exact else in_form(part, best_form(weight.dtype, weight.device))
 
     def _mel_of(self, latent: torch.Tensor, decoder: nn.Module, *, overlapped: bool) -> torch.Tensor:
         """Log-mel ``(2, n_mels, 8·T)`` in float32 of latents ``(1, 8, 16, T)``."""

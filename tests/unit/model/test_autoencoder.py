@@ -15,6 +15,7 @@ from engine.contract.model_files import DIFFUSERS_WEIGHTS
 from engine.model import autoencoder, codec_memory
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import FRAME_SAMPLES
+from engine.model.codec_form import CodecForm, in_form
 from engine.model.codec_memory import visiting, window_frames
 from engine.model.load import Checkpoint
 from engine.model.mel import LogMel
@@ -152,6 +153,34 @@ def test_decoder_and_vocoder_are_on_the_device_one_after_the_other(
     moments.clear()
     codec.decode(latents)
     assert moments == [("Conv2d",)] * 2 + [("Vocoder",)] * 2 and not there
+
+
+def test_the_form_for_a_device_is_made_once_and_waits_in_main_memory(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = load((tiny.dcae, tiny.vocoder), parts=("decoder",))
+    latents = noise(1, 8, 16, 4, scale=1.0)
+    form, made, visited = CodecForm(has_fused_norms=True), [], []
+    monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: form)
+
+    def make(part: torch.nn.Module, wanted: CodecForm) -> torch.nn.Module:
+        made.append((type(part).__name__, wanted))
+        return in_form(part, wanted)
+
+    @contextlib.contextmanager
+    def visit(part: torch.nn.Module, device: torch.device) -> Iterator[None]:
+        visited.append(part)
+        yield
+
+    monkeypatch.setattr(autoencoder, "in_form", make)
+    monkeypatch.setattr(autoencoder, "visiting", visit)
+    codec.place(torch.device("cpu"), stays=False)
+    waves = [codec.decode(latents, is_exact=False)[0] for _ in range(2)]
+    assert torch.equal(*waves)
+    assert made == [("Decoder", form), ("Vocoder", form)]
+    assert visited[:2] == visited[2:] and visited[0] is not codec.dcae.decoder and visited[1] is not codec.vocoder
+    assert torch.allclose(waves[0], codec.decode(latents)[0], atol=1e-4)
+    assert visited[4:] == [codec.dcae.decoder, codec.vocoder], "exactly: the modules themselves"
 
 
 def test_a_visit_leaves_the_weights_as_they_were() -> None:
