@@ -114,8 +114,11 @@ def open_container(path: Path) -> Any:
     """Open a container. The path is made absolute: a name like "concat:a|b" would be a protocol to FFmpeg."""
     import av
 
-    # Tags are not read, and those in an old encoding must not stop the sound.
-    return av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="ignore")
+    # Tags are not read, and those in an old encoding must not stop the sound. PyAV 19 reads them only when asked, and
+    # does not take the word for it any more.
+    reads_tags = int(av.__version__.partition(".")[0]) < 19
+    lenient = {"metadata_errors": "ignore"} if reads_tags else {}
+    return av.open(str(path.absolute()), options=_OPTIONS, **lenient)
 
 
 def audio_stream(container: Any) -> Any:
