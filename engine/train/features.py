@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -224,7 +225,10 @@ def feature_pass(config: Config, caches: Caches, *, device: torch.device, report
     return FeaturePass(
         plain=caches.audio,
         featured=caches.featured,
-        load_encoders=lambda: load_encoders(config, plan, device=device),
+        loaders={
+            source.model.name: partial(load_encoders, config, replace(plan, sources=(source,)), device=device)
+            for source in plan.sources
+        },
         on_problem=reporter.problem,
         on_lost=None if config.ssl_models == "required" else lambda reason: reporter.warn("no_ssl_models", reason),
     )

@@ -6,6 +6,7 @@ import dataclasses
 import platform
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,18 @@ from tests.unit.cache.stand_ins import StandInCodec, StandInTextEncoder, caches,
 NAMES = ("mert", "mhubert")
 
 
-class StandInEncoders:
-    """Features that tell their sound apart; not finite for the clips of these lengths."""
+class StandInEncoder:
+    """Features of one name that tell their sound apart; not finite for the clips of these lengths."""
 
-    def __init__(self, *, no_numbers_s: float = -1.0) -> None:
+    def __init__(self, name: str, *, no_numbers_s: float = -1.0) -> None:
+        self.name = name
         self.num_heard = 0
         self._no_numbers = round(no_numbers_s * 48_000)
 
     def encode(self, audio: Tensor) -> dict[str, Tensor]:
         self.num_heard += 1
         level = torch.nan if audio.shape[1] == self._no_numbers else float(audio.std())
-        return {name: torch.full((5, 4), level, dtype=torch.float16) for name in NAMES}
+        return {self.name: torch.full((5, 4), level, dtype=torch.float16)}
 
 
 class Bench:
@@ -43,10 +45,19 @@ class Bench:
         self.audio, self.text = caches(folder)
         store = CacheStore(audio_folder=folder / "audio", text_folder=folder / "text")
         self.featured = AudioLatents(store, encoder_id="stand-in", ssl_names=NAMES, ssl_id=ssl_id, fallback=self.audio)
-        self.encoders = StandInEncoders()
+        self.encoders = {name: StandInEncoder(name) for name in NAMES}
+        self.loaded: list[str] = []
         self.events: list[CacheProgress] = []
         self.problems: list[Problem] = []
         self.lost: list[str] = []
+
+    @property
+    def num_heard(self) -> dict[str, int]:
+        return {name: encoder.num_heard for name, encoder in self.encoders.items()}
+
+    def load(self, name: str) -> StandInEncoder:
+        self.loaded.append(name)
+        return self.encoders[name]
 
     def run(self, entries, *, load=None, required=False, should_stop=lambda: False):
         return build_cache(
@@ -62,7 +73,7 @@ class Bench:
             features=FeaturePass(
                 plain=self.audio,
                 featured=self.featured,
-                load_encoders=load or (lambda: self.encoders),
+                loaders={name: load or partial(self.load, name) for name in NAMES},
                 on_problem=self.problems.append,
                 on_lost=None if required else self.lost.append,
             ),
@@ -78,7 +89,7 @@ def songs_of(tmp_path: Path, seconds=(0.5, 0.75)) -> tuple:
     return entries_of(write_songs(tmp_path / "songs", seconds), duration_interval=0.25)
 
 
-def no_models() -> StandInEncoders:
+def no_models() -> StandInEncoder:
     raise ModelError("mert-1.safetensors is damaged", hint="Download it again.")
 
 
@@ -92,7 +103,7 @@ def test_features_stand_beside_the_latents_and_both_are_read(bench, tmp_path):
         assert not plain.ssl and set(featured.ssl) == set(NAMES) and featured.ssl["mert"].dtype == torch.float16
         assert torch.equal(plain.latents, featured.latents) and bench.audio.path(clip) != bench.featured.path(clip)
         # Cached is what is computed fresh.
-        assert torch.equal(featured.ssl["mert"], StandInEncoders().encode(load_clip_audio(clip))["mert"])
+        assert torch.equal(featured.ssl["mert"], StandInEncoder("mert").encode(load_clip_audio(clip))["mert"])
     parts = [event for event in bench.events if event.part == "features"]
     assert [event.file for event in parts] == ["0.wav", "1.wav"] and all(event.audio_s > 0 for event in parts)
     assert bench.events[-1].done == bench.events[-1].total == 5
@@ -104,26 +115,53 @@ def test_what_is_made_is_not_made_again(bench, tmp_path):
     bench.run(entries)
     again = bench.run(entries, load=no_models, required=True)
     assert (again.num_encoded, again.num_reused) == (0, 5)
-    assert not bench.problems and bench.encoders.num_heard == 2
+    assert not bench.problems and bench.num_heard == {"mert": 2, "mhubert": 2}
+    assert bench.loaded == list(NAMES), "one after the other, each once"
 
 
 def test_a_stop_falls_between_clips_and_the_rest_is_made_later(bench, tmp_path):
     entries = songs_of(tmp_path)
     with pytest.raises(StopRequested, match="4 of 5 entries"):
-        bench.run(entries, should_stop=lambda: bench.encoders.num_heard == 1)
+        bench.run(entries, should_stop=lambda: bench.num_heard["mhubert"] == 1)
+    first, second = (entry.clips[0] for entry in entries)
+    assert bench.featured.is_whole(first) and set(bench.featured.read(second).ssl) == {"mert"}
     # What a preparation that was killed in the middle of a write leaves aside.
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    missing = bench.featured.path(entries[1].clips[0])
+    missing = bench.featured.path(second)
     aside = missing.with_name(f".{missing.name}.{platform.node()}-{ended.pid}.tmp")
     aside.touch()
+    bench.loaded.clear()
     assert bench.run(entries).num_encoded == 1 and not aside.exists()
-    assert bench.encoders.num_heard == 2 and bench.featured.is_whole(entries[1].clips[0])
+    assert bench.num_heard == {"mert": 2, "mhubert": 2} and bench.loaded == ["mhubert"]
+    assert bench.featured.is_whole(second) and set(bench.featured.read(second).ssl) == set(NAMES)
+
+
+def test_a_stop_while_the_first_model_hears_keeps_what_it_gave(bench, tmp_path):
+    entries = songs_of(tmp_path)
+    with pytest.raises(StopRequested, match="3 of 5 entries"):
+        bench.run(entries, should_stop=lambda: bench.num_heard["mert"] == 1)
+    assert bench.run(entries).num_encoded == 2
+    assert bench.num_heard == {"mert": 2, "mhubert": 2}
+
+
+def test_a_second_model_that_cannot_be_loaded_leaves_no_half_entries(bench, tmp_path):
+    entries = songs_of(tmp_path)
+    del bench.encoders["mhubert"]
+
+    def load_first() -> StandInEncoder:
+        if bench.encoders["mert"].num_heard:
+            return no_models()
+        return bench.encoders["mert"]
+
+    index = bench.run(entries, load=load_first)
+    assert (index.num_encoded, len(bench.lost), bench.events[-1].done) == (3, 1, 5)
+    assert not any(bench.featured.path(entry.clips[0]).exists() for entry in entries)
 
 
 def test_a_clip_without_numbers_is_named_and_keeps_its_latents(bench, tmp_path):
     entries = songs_of(tmp_path)
-    bench.encoders = StandInEncoders(no_numbers_s=0.75)
+    bench.encoders["mhubert"] = StandInEncoder("mhubert", no_numbers_s=0.75)
     index = bench.run(entries)
     (problem,) = bench.problems
     assert (problem.file, problem.severity, problem.code) == ("1.wav", "warning", "not_finite")
@@ -150,7 +188,7 @@ def test_a_song_that_is_left_out_has_no_features_either(bench, tmp_path):
     index = bench.run(entries)
     assert [entry.song.relative_path for entry in index.entries] == ["1.wav"]
     assert [problem.code for problem in bench.problems] == ["unreadable"]
-    assert bench.encoders.num_heard == 1 and bench.events[-1].done == 5
+    assert bench.num_heard == {"mert": 1, "mhubert": 1} and bench.events[-1].done == 5
 
 
 def test_other_models_have_entries_of_their_own(bench, tmp_path):
