@@ -78,7 +78,11 @@ class BluntedLinear(nn.Module):
 
     def __init__(self, layer: nn.Module, tau: float | Tensor) -> None:
         super().__init__()
-        self.layer, self.tau = layer, tau
+        self.layer = layer
+        if isinstance(tau, Tensor):
+            self.register_buffer("tau", tau, persistent=False)
+        else:
+            self.tau = tau
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, n, C)`` to ``(B, n, C')``."""

@@ -30,7 +30,7 @@ FEWEST_CALLS = 6
 """Calls of one kind from which recording pays: it takes as long as two or three calls."""
 
 _ROOM_BYTES = 3 * 2**30
-"""Free memory of a card from which graphs are used: what they compute in stays theirs until the clip is done."""
+"""Free memory from which graphs are used, whose memory stays theirs until the clip is done, and keys kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,10 @@ class NetworkCall:
             each = torch.tensor([TAU if blunted else 1.0 for blunted in is_blunted], device=tokens.device)
             self._blunting = each.repeat_interleave(len(tokens) // self._count)[:, None, None]
         self._is_compiled, self._on_fallback = settings.is_compiled, on_fallback
-        self._is_recorded = settings.uses_graphs and num_calls >= FEWEST_CALLS and can_record(model, tokens.device)
+        is_worth_it = num_calls >= FEWEST_CALLS
+        self._is_recorded = settings.uses_graphs and is_worth_it and can_record(model, tokens.device)
+        self._keeps_keys = is_worth_it and has_room(model, tokens.device)
+        self._keys: list[tuple[Tensor, Tensor]] | None = None
         self._num_done = 0
         self._graph: _Recording | None = None
 
@@ -99,6 +102,10 @@ class NetworkCall:
 
     def _velocity(self, x_t: Tensor, t: Tensor) -> Tensor:
         with contextlib.ExitStack() as stack:
+            if self._keeps_keys:
+                if self._keys is None:
+                    self._keys = _keys_of(self._model, self._conditions.tokens)
+                stack.enter_context(kept_keys(self._model, self._keys))
             if self._blunting is not None:
                 stack.enter_context(blunt_blocks(self._model, tau=self._blunting))
                 if self._is_compiled:
@@ -143,12 +150,53 @@ class _Recording:
 
 def can_record(model: AceStepTransformer, device: torch.device) -> bool:
     """Whether calls can be CUDA graphs: an NVIDIA card with room for them, and all weights on it."""
-    if device.type != "cuda" or torch.version.hip is not None:
-        return False
+    return device.type == "cuda" and torch.version.hip is None and has_room(model, device)
+
+
+def has_room(model: AceStepTransformer, device: torch.device) -> bool:
+    """Whether all weights are on the device, and memory for what need not be computed again."""
     runner = model.run_group
     if isinstance(runner, GroupRunner) and runner.swap is not None:
         return False
     return memory_room(device)[1] >= _ROOM_BYTES
+
+
+@contextlib.contextmanager
+def kept_keys(model: AceStepTransformer, keys: Sequence[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """Inside, the blocks' cross attentions take these for the keys and values of their conditions.
+
+    Args:
+        model: The transformer.
+        keys: For each block, both (B, S, D): what its layers make of the conditions, which are the same in every call.
+    """
+    attentions = [block.cross_attn for block in model.transformer_blocks]
+    layers = [(attention.to_k, attention.to_v) for attention in attentions]
+    try:
+        for attention, (key, value) in zip(attentions, keys, strict=True):
+            attention.to_k, attention.to_v = _Known(key), _Known(value)
+        yield
+    finally:
+        for attention, (to_k, to_v) in zip(attentions, layers, strict=True):
+            attention.to_k, attention.to_v = to_k, to_v
+
+
+def _keys_of(model: AceStepTransformer, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
+    attentions = [block.cross_attn for block in model.transformer_blocks]
+    return [(attention.to_k(tokens), attention.to_v(tokens)) for attention in attentions]
+
+
+class _Known(nn.Module):
+    """Stands where a layer stood whose output is known."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("output", output, persistent=False)
+
+    def forward(self, _tokens: Tensor) -> Tensor:
+        """The output."""
+        output = self.output
+        assert isinstance(output, Tensor)
+        return output
 
 
 @contextlib.contextmanager

@@ -97,10 +97,23 @@ def test_recording_needs_an_nvidia_card_room_and_all_weights_on_it(model, monkey
     assert not can_record(model, CUDA)
     monkeypatch.setattr(torch.version, "hip", None)
     runner_of(model).swap = object()  # type: ignore[assignment]
-    assert not can_record(model, CUDA)
+    assert not can_record(model, CUDA) and not network.has_room(model, torch.device("cpu"))
     runner_of(model).swap = None
     monkeypatch.setattr(network, "memory_room", lambda _device: (6e9, 2e9))
     assert not can_record(model, CUDA)
+
+
+def test_keys_that_are_kept_are_those_of_every_call(model, monkeypatch) -> None:
+    expected = sample(model)
+    before = dict(model.named_modules())
+    made = []
+    keys_of = network._keys_of
+    monkeypatch.setattr(network, "_keys_of", lambda *given: made.append(1) or keys_of(*given))
+    kept = sample(model)
+    monkeypatch.setattr(network, "has_room", lambda _model, _device: False)
+    assert torch.equal(kept, expected) and torch.equal(sample(model), expected)
+    assert len(made) == 2, "once for calls with guidance, once for those without"
+    assert dict(model.named_modules()) == before
 
 
 def test_a_factor_of_one_leaves_a_sample_as_it_is() -> None:
