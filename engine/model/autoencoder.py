@@ -148,7 +148,8 @@ class MusicCodec(nn.Module):
         """The decoder or the vocoder where it works, itself or a copy in the form that is fastest there."""
         weight = next(part.parameters())
         device = weight.device if self._visits is None else self._visits
-        form = AS_LOADED if is_exact else best_form(weight.dtype, device)
+        # Of the vocoder half precision would be five times slower: its one-dimensional kernels are made for TF32.
+        form = AS_LOADED if is_exact or part is self.vocoder else best_form(weight.dtype, device)
         if self._visits is None:
             yield in_form(part, form)
             return
