@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +87,7 @@ class PendingStep:
         self._state, self._terms_of = state, terms_of
         self._has_ssl = any(terms.ssl for terms in terms_of)
         self._numbers = Numbers(_stacked(terms_of, batches, grad_norm))
-        self._began = time.perf_counter()
+        self._norm: float | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -101,9 +100,11 @@ class PendingStep:
         Raises:
             NonFiniteLossError: Loss or gradients are not finite; names the batch's files. The weights are untouched.
         """
-        *totals, _, norm = self._numbers.read()
-        _check_finite(self, self._state, self._terms_of, loss=math.fsum(totals), grad_norm=norm)
-        return norm
+        if self._norm is None:  # once: the loss scaler that it looks at moves with the weights
+            *totals, _, norm = self._numbers.read()
+            _check_finite(self, self._state, self._terms_of, loss=math.fsum(totals), grad_norm=norm)
+            self._norm = norm
+        return self._norm
 
     def result(self) -> StepResult:
         """Wait for the step; to be called once.

@@ -103,14 +103,31 @@ def offload(now: Situation) -> Rung | None:
 
 def swap_blocks(now: Situation) -> Rung | None:
     """A quarter, half, three quarters of a frozen model's blocks wait in main memory."""
+    return _swapped(now, {}) if _recomputes_all(now) else None
+
+
+def recompute_and_swap(now: Situation) -> Rung | None:
+    """As `swap_blocks`, with the recomputation that it wants: for work without which there is no run."""
+    return _swapped(now, {} if _recomputes_all(now) else _RECOMPUTE_ALL)
+
+
+_RECOMPUTE_ALL: Mapping[str, Any] = {
+    "gradient_checkpointing": True,
+    "gradient_checkpointing_policy": "full",
+    "gradient_checkpointing_interval": None,
+}
+
+
+def _swapped(now: Situation, more: Mapping[str, Any]) -> Rung | None:
     config = now.config
-    if config.model_type != "lora" or now.device_kind != "cuda" or not _recomputes_all(now):
+    if config.model_type != "lora" or now.device_kind != "cuda":
         return None
     for quarters, share in QUARTERS.items():
         num = min(now.num_blocks * quarters // 4, now.num_blocks - 1)
         if num > config.musubi_blocks_to_swap:
-            words = f"{share} of the model now waits in main memory: same result, slower steps"
-            return _settings("block_swap", now, {"musubi_blocks_to_swap": num}, words)
+            also = ", and inner results are computed again instead of kept" if more else ""
+            words = f"{share} of the model now waits in main memory{also}: same result, slower steps"
+            return _settings("block_swap", now, {**more, "musubi_blocks_to_swap": num}, words)
     return None
 
 
@@ -162,11 +179,11 @@ def decode_on_processor(now: Situation) -> Rung | None:
 
 
 TRAINING: Sequence[RungOf] = (smaller_micro_batch, recompute, offload, swap_blocks, quantise)
-LOADING: Sequence[RungOf] = (swap_blocks, quantise)
+LOADING: Sequence[RungOf] = (recompute_and_swap, quantise)
 PREPARING: Sequence[RungOf] = (smaller_encoder_batch, prepare_on_processor)
 CLIPS: Sequence[RungOf] = (decode_in_blocks, decode_on_processor, swap_blocks)
 MEASURING: Sequence[RungOf] = (smaller_micro_batch, swap_blocks)
-FINISHING: Sequence[RungOf] = (swap_blocks,)
+FINISHING: Sequence[RungOf] = (recompute_and_swap,)
 
 
 def _recomputes_all(now: Situation) -> bool:

@@ -242,14 +242,19 @@ def test_songs_are_prepared_in_smaller_batches_then_on_the_processor(workshop: W
     assert "while songs were prepared" in warnings(run_dir, "memory_ran_out")[0]
 
 
+@pytest.mark.parametrize("recomputes", [True, False])
 def test_a_model_that_does_not_fit_is_loaded_again_then_with_blocks_aside(
-    workshop: Workshop, undisturbed, monkeypatch, as_on_a_card
+    workshop: Workshop, undisturbed, monkeypatch, as_on_a_card, recomputes: bool
 ):
     whole = undisturbed(max_train_steps=2)
     fail(monkeypatch, run_module, "build_model", calls=range(2))
-    run_dir = workshop.run_dir(max_train_steps=2)
+    run_dir = workshop.run_dir(max_train_steps=2, gradient_checkpointing=recomputes)
     assert workshop.train(run_dir) == 0
     assert rungs_of(run_dir) == [("load", "freed"), ("load", "block_swap")]
+    # Blocks that wait want their inner results computed again; that is turned on with them, and said.
+    changes = events(run_dir, "memory_stepped_down")[-1]["changes"]
+    assert changes.get("gradient_checkpointing") == (None if recomputes else [False, True])
+    assert ("computed again" in warnings(run_dir, "memory_ran_out")[-1]) != recomputes
     assert_same(run_dir, whole)
 
 
@@ -283,6 +288,16 @@ def test_a_save_and_the_end_are_tried_again(workshop: Workshop, undisturbed, mon
     run_dir = workshop.run_dir(max_train_steps=2)
     assert workshop.train(run_dir) == 0
     assert rungs_of(run_dir) == [("save", "freed"), ("save", "freed"), ("finish", "freed")]
+    assert_same(run_dir, whole)
+
+
+def test_the_end_goes_on_with_blocks_aside(workshop: Workshop, undisturbed, monkeypatch, as_on_a_card):
+    settings = {"max_train_steps": 2, "gradient_checkpointing": False}
+    whole = undisturbed(**settings)
+    fail(monkeypatch, run_module, "finish_lora", calls=range(2))
+    run_dir = workshop.run_dir(**settings)
+    assert workshop.train(run_dir) == 0
+    assert rungs_of(run_dir) == [("finish", "freed"), ("finish", "block_swap")]
     assert_same(run_dir, whole)
 
 
