@@ -41,7 +41,7 @@ def test_stop_while_caching(workshop: Workshop, tmp_path, monkeypatch):
     from engine.cache import build
 
     run_dir = workshop.run_dir(cache_dir=str(tmp_path / "own-cache"))
-    monkeypatch.setattr(build, "encode_clips", sending_stop(run_dir, build.encode_clips))
+    monkeypatch.setattr(build, "begin_encoding", sending_stop(run_dir, build.begin_encoding))
     assert workshop.train(run_dir) == 130
     assert "preparing" in ended(run_dir)["error"]
     assert len(list((tmp_path / "own-cache" / "audio").rglob("*.safetensors"))) == 1

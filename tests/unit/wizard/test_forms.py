@@ -73,7 +73,6 @@ def test_people_write_values_in_several_ways(key, text, value):
         ("lora_dropout", "1", "below 1; 0.1 is usual"),
         ("mixed_precision", "fp8", "fp8 is not supported"),
         ("base_model_precision", "fp8-quanto", "not one of the choices; ↓ shows them"),
-        ("compile", "on", "on is not in this version yet"),
         ("lr_scheduler", "zigzag", "not one of the choices; ↓ shows them"),
         ("gradient_checkpointing", "perhaps", "yes or no"),
     ],
@@ -163,7 +162,7 @@ def test_a_word_may_name_another_value():
 def test_choices_that_do_nothing_yet_are_never_offered():
     for setting in OFFERED:
         assert not {choice.value for choice in choices(setting)} & set(setting.later_values)
-    assert [choice.word for choice in choices(field_of("compile"))] == ["automatic", "no"]
+    assert [choice.word for choice in choices(field_of("compile"))] == ["automatic", "yes", "no"]
     precisions = choices(field_of("base_model_precision"))
     assert [choice.word for choice in precisions] == ["as it is (bf16)", "int8", "int4"]
 
