@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NUM_STEPS, NUM_MEASURED = 50, 20
+NUM_STEPS, NUM_COMPARED, NUM_MEASURED = 50, 200, 20
 SECONDS, TINY_SECONDS = 60.0, 2.0
 
 _LORA = {
@@ -27,7 +27,6 @@ _LORA = {
     "acestep_lora_target": "attn_qkv+linear_qkv",
     "ace_step_ssl_loss_weight": 0.0,
     "compile": "on",
-    "max_train_steps": NUM_STEPS,
     "validation_step_interval": 0,
     "checkpointing_steps": 0,
     "validation_split": 0.0,
@@ -44,22 +43,25 @@ class Row:
         batch: Songs of 60 s a step.
         settings: As a user writes them.
         goal: What the issue asks for, in words.
+        num_steps: Of the run; the last are measured.
     """
 
     name: str
     batch: int
     settings: Mapping[str, Any]
     goal: str = ""
+    num_steps: int = NUM_STEPS
 
 
 _PLAIN, _RECOMPUTED = {"gradient_checkpointing": False}, {"gradient_checkpointing": True}
 ROWS: tuple[Row, ...] = (
-    Row("1x60", 1, _PLAIN, "≤ 35 ms, aim 30"),
+    Row("1x60", 1, _PLAIN, "≤ 35 ms, aim 30", NUM_COMPARED),
     Row("8x60", 8, _PLAIN, "≥ 3,200 audio-s/s, aim 3,700"),
     Row("8x60-recomputed", 8, _RECOMPUTED, "≥ 2,300 audio-s/s, ≤ 8 GiB"),
     Row("1x60-int8", 1, {**_RECOMPUTED, "base_model_precision": "int8-quanto"}, "≤ 55 ms"),
     Row("1x60-recomputed", 1, _RECOMPUTED),
-    Row("1x60-eager", 1, {**_PLAIN, "compile": "off"}),
+    Row("1x60-eager", 1, {**_PLAIN, "compile": "off"}, num_steps=NUM_COMPARED),
+    Row("1x60-eager-fp32", 1, {**_PLAIN, "compile": "off", "mixed_precision": "no"}, num_steps=NUM_COMPARED),
     Row("8x60-eager", 8, {**_PLAIN, "compile": "off"}),
     Row("1x60-int8-eager", 1, {**_RECOMPUTED, "base_model_precision": "int8-quanto", "compile": "off"}),
     Row("1x60-warm", 1, _PLAIN, "warm-up ≤ 20 s with compiled code on disk"),
@@ -82,6 +84,7 @@ def settings_of(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool) -> dic
         "instance_data_dir": str(songs),
         "cache_dir": str(work / "cache"),
         "train_batch_size": row.batch,
+        "max_train_steps": row.num_steps,
         **row.settings,
         **({} if on_card else CPU_SETTINGS),
     }
@@ -128,6 +131,18 @@ def measure(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool, profile: P
     return result
 
 
+def losses_apart(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean distance of the losses of runs on the same songs, noise and dropout: compiled and eager, bf16 and fp32."""
+    losses = {result["row"]: result.get("losses", {}) for result in results}
+    pairs = {"compiled and eager": ("1x60", "1x60-eager"), "bf16 and fp32": ("1x60-eager", "1x60-eager-fp32")}
+    apart = {}
+    for name, (first, second) in pairs.items():
+        shared = losses.get(first, {}).keys() & losses.get(second, {}).keys()
+        if shared:
+            apart[name] = statistics.mean(abs(losses[first][step] - losses[second][step]) for step in shared)
+    return apart
+
+
 def _seconds_to_first_step(events: list[dict[str, Any]]) -> float | None:
     first = next((event for event in events if event["kind"] == "step"), None)
     return None if first is None else round(first["t"] - events[0]["t"], 2)
@@ -162,6 +177,7 @@ def main() -> None:
         (options.out / "speed.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
         shown = {key: value for key, value in result.items() if key not in ("losses", "goal")}
         print(f"[{time.monotonic() - began:6.1f}] {json.dumps(shown)}", flush=True)
+    print("mean distance of losses:", losses_apart(results), flush=True)
 
 
 def _write_checkpoint(folder: Path, *, is_tiny: bool) -> None:
