@@ -117,7 +117,7 @@ def open_container(path: Path) -> Any:
     # Tags are not read, and those in an old encoding must not stop the sound. PyAV 19 reads them only when asked, and
     # does not take the word for it any more.
     reads_tags = int(av.__version__.partition(".")[0]) < 19
-    lenient = {"metadata_errors": "ignore"} if reads_tags else {}
+    lenient: dict[str, Any] = {"metadata_errors": "ignore"} if reads_tags else {}
     return av.open(str(path.absolute()), options=_OPTIONS, **lenient)
 
 

@@ -69,6 +69,7 @@ def step(model: AceStepTransformer) -> tuple[float, dict[str, torch.Tensor], int
         speaker=None,
     )
     model.zero_grad(set_to_none=True)
+    torch.manual_seed(0)  # what the lyric encoder drops
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     with torch.autocast("cuda", dtype=torch.bfloat16):
