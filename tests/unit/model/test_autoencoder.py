@@ -15,7 +15,7 @@ from engine.contract.model_files import DIFFUSERS_WEIGHTS
 from engine.model import autoencoder, codec_memory
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import FRAME_SAMPLES
-from engine.model.codec_form import CodecForm, in_form
+from engine.model.codec_form import AS_LOADED, CodecForm, in_form
 from engine.model.codec_memory import visiting, window_frames
 from engine.model.load import Checkpoint
 from engine.model.mel import LogMel
@@ -160,7 +160,7 @@ def test_the_form_for_a_device_is_made_once_and_waits_in_main_memory(
 ) -> None:
     codec = load((tiny.dcae, tiny.vocoder), parts=("decoder",))
     latents = noise(1, 8, 16, 4, scale=1.0)
-    form, made, visited = CodecForm(has_fused_norms=True), [], []
+    form, made, visited = CodecForm(is_fused=True), [], []
     monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: form)
 
     def make(part: torch.nn.Module, wanted: CodecForm) -> torch.nn.Module:
@@ -177,7 +177,7 @@ def test_the_form_for_a_device_is_made_once_and_waits_in_main_memory(
     codec.place(torch.device("cpu"), stays=False)
     waves = [codec.decode(latents, is_exact=False)[0] for _ in range(2)]
     assert torch.equal(*waves)
-    assert made == [("Decoder", form), ("Vocoder", form)]
+    assert made == [("Decoder", form), ("Vocoder", AS_LOADED)]
     assert visited[:2] == visited[2:] and visited[0] is not codec.dcae.decoder and visited[1] is not codec.vocoder
     assert torch.allclose(waves[0], codec.decode(latents)[0], atol=1e-4)
     assert visited[4:] == [codec.dcae.decoder, codec.vocoder], "exactly: the modules themselves"
