@@ -31,11 +31,19 @@ Vector = NDArray[np.float64]
 
 
 def halves(cells: Sequence[Cell], seed: int = SEED) -> tuple[list[Cell], list[Cell]]:
-    """The cells that fit and those that test, drawn at random."""
-    order = list(range(len(cells)))
-    random.Random(seed).shuffle(order)
-    fitting = set(order[: (len(order) + 1) // 2])
+    """The cells that fit and those that test: of each two that are most alike, one drawn at random for either half.
+
+    A draw from all cells leaves a half without the few that train all weights and recompute nothing.
+    """
+    draw = random.Random(seed)
+    order = sorted(range(len(cells)), key=lambda i: _likeness(cells[i]))
+    fitting = {draw.choice(order[first : first + 2]) for first in range(0, len(order), 2)}
     return [cells[i] for i in sorted(fitting)], [cells[i] for i in range(len(cells)) if i not in fitting]
+
+
+def _likeness(cell: Cell) -> tuple[object, ...]:
+    rank = -1 if cell.rank is None else cell.rank
+    return (cell.rank is None, cell.recompute, cell.precision, cell.batch * cell.seconds, rank, cell.name)
 
 
 def errors(cells: Sequence[Cell], terms: MemoryTerms) -> Vector:

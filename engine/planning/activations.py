@@ -15,6 +15,9 @@ from engine.planning.sizes import ModelSizes
 from engine.planning.weights import is_quantised
 
 _LYRIC_LAYERS = 6
+_LARGEST_WEIGHT_SHARE = 0.32
+"""Of a block's weights: those of the feed-forward's first layer."""
+
 _LYRIC_WIDTH_SHARE = 0.4  # of the model's width: 1024 of 2560
 _LYRIC_KEPT = 23.2  # numbers a token, channel and layer
 _LYRIC_PAIR_BYTES = 64  # scores of 16 heads, twice, for each pair of tokens
@@ -71,7 +74,8 @@ def activations(
     if policy == "none":
         kept = whole * blocks
     elif policy == "selective":
-        part = frame * terms.selective_frame + token * terms.selective_token
+        # The feed-forward, which is what is computed again, keeps nothing of the tokens.
+        part = frame * terms.selective_frame + token * (terms.kept_token_lora if is_lora else terms.kept_token_full)
         kept, under_way = part * blocks, under_way + whole - min(part, whole)
     else:
         kept, under_way = inputs, under_way + whole * group + casts * group / blocks
@@ -80,7 +84,9 @@ def activations(
         stays = min(kept, frame * _OFFLOAD_INPUTS)
         kept, host = stays, kept - stays
     if is_quantised(config):
-        under_way += sizes.num_block * number * terms.widened_share
+        # All of a block's weights stay widened where its graph alone is alive, else one at a time is.
+        share = terms.widened_share if policy == "full" and group == 1 else _LARGEST_WEIGHT_SHARE
+        under_way += sizes.num_block * number * share
     lyrics, late = _lyrics(data, sizes, batch, number, is_recomputed=policy != "none")
     outer = frame * terms.outer_frame + token * terms.outer_token + lyrics * terms.lyric_share
     if data.has_features:

@@ -22,7 +22,7 @@ class MemoryTerms:
         kept_frame_lora, kept_token_lora: Numbers that a block keeps for the backward pass of a LoRA, a latent frame
             and a condition token.
         kept_frame_full, kept_token_full: The same where every weight is trained: inputs of all layers are kept.
-        selective_frame, selective_token: The same with the recompute policy ``selective``.
+        selective_frame: As the first with the recompute policy ``selective``.
         under_way_frame: Numbers a frame of gradients and temporaries of the block under way.
         outer_frame, outer_token: Numbers outside the blocks: patches, head, loss; embedded conditions.
         ssl_frame: Numbers a frame of both projectors of musical features.
@@ -39,7 +39,6 @@ class MemoryTerms:
     kept_frame_full: float
     kept_token_full: float
     selective_frame: float
-    selective_token: float
     under_way_frame: float
     outer_frame: float
     outer_token: float
