@@ -139,7 +139,6 @@ def test_booleans_in_every_spelling(resolved, text, value):
             {"base_model_precision": "int2-quanto"},
             "int4-quanto is the smallest. Accepted: no_change, int8-quanto, int4-quanto.",
         ),
-        ({"compile": "on"}, None),
         ({"num_processes": 2}, None),
         ({"scheduled_sampling_max_step_offset": 1000}, None),
         (
