@@ -45,9 +45,9 @@ AS_LOADED = CodecForm()
 """The modules as they are: the reference."""
 
 ON_TENSOR_CORES: dict[torch.dtype, CodecForm] = {
-    torch.float32: CodecForm(torch.float16, is_channels_last=True, is_fused=True),
-    torch.float16: CodecForm(torch.float16, is_channels_last=True, is_fused=True),
-    torch.bfloat16: CodecForm(torch.bfloat16, is_channels_last=True, is_fused=True),
+    torch.float32: CodecForm(torch.float16, is_channels_last=True),
+    torch.float16: CodecForm(torch.float16, is_channels_last=True),
+    torch.bfloat16: CodecForm(torch.bfloat16, is_channels_last=True),
 }
 """What is used on an NVIDIA card by the dtype that the codec was loaded in (docs/performance.md has the figures)."""
 

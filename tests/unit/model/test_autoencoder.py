@@ -178,7 +178,7 @@ def test_the_form_for_a_device_is_made_once_and_waits_in_main_memory(
     waves = [codec.decode(latents, is_exact=False)[0] for _ in range(2)]
     assert torch.equal(*waves)
     assert made == [("Decoder", form), ("Vocoder", AS_LOADED)]
-    assert visited[:2] == visited[2:] and visited[0] is not codec.dcae.decoder and visited[1] is not codec.vocoder
+    assert visited[:2] == visited[2:] and visited[0] is not codec.dcae.decoder and visited[1] is codec.vocoder
     assert torch.allclose(waves[0], codec.decode(latents)[0], atol=1e-4)
     assert visited[4:] == [codec.dcae.decoder, codec.vocoder], "exactly: the modules themselves"
 
