@@ -16,8 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.model.codec_fast import speed_up
-
 Module = TypeVar("Module", bound=nn.Module)
 
 _TENSOR_CORES = (7, 0)
@@ -31,13 +29,13 @@ class CodecForm:
     Attributes:
         dtype: Of weights and activations; None = as loaded.
         is_channels_last: Channels lie side by side in memory, as tensor cores want them.
-        is_fused: The layers of `engine.model.codec_fast`, with fewer and larger kernels.
+        has_fused_norms: One kernel a norm, instead of one an operation.
         is_compiled: What is plain convolution goes through torch's compiler.
     """
 
     dtype: torch.dtype | None = None
     is_channels_last: bool = False
-    is_fused: bool = False
+    has_fused_norms: bool = False
     is_compiled: bool = False
 
 
@@ -45,9 +43,9 @@ AS_LOADED = CodecForm()
 """The modules as they are: the reference."""
 
 ON_TENSOR_CORES: dict[torch.dtype, CodecForm] = {
-    torch.float32: CodecForm(torch.float16, is_channels_last=True),
-    torch.float16: CodecForm(torch.float16, is_channels_last=True),
-    torch.bfloat16: CodecForm(torch.bfloat16, is_channels_last=True),
+    torch.float32: CodecForm(torch.float16, is_channels_last=True, has_fused_norms=True),
+    torch.float16: CodecForm(torch.float16, is_channels_last=True, has_fused_norms=True),
+    torch.bfloat16: CodecForm(torch.bfloat16, is_channels_last=True, has_fused_norms=True),
 }
 """What is used on an NVIDIA card by the dtype that the codec was loaded in (docs/performance.md has the figures)."""
 
@@ -69,11 +67,13 @@ def in_form(module: Module, form: CodecForm) -> Module:
         return module
     with torch.no_grad():
         made = copy.deepcopy(module)
-        if form.is_fused:
-            speed_up(made)
         for parent, name, child in list(_children(made)):
-            if form.is_channels_last and type(child) in (nn.Conv1d, nn.ConvTranspose1d):
+            if form.has_fused_norms and type(child).__name__ == "RMSNorm":
+                setattr(parent, name, FusedRMSNorm(child))
+            elif form.is_channels_last and type(child) in (nn.Conv1d, nn.ConvTranspose1d):
                 setattr(parent, name, FlatConv(child))
+            elif form.has_fused_norms and isinstance(child, nn.SiLU):
+                child.inplace = True
         layout = torch.channels_last if form.is_channels_last else torch.preserve_format
         return made.to(dtype=form.dtype, memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
@@ -98,6 +98,23 @@ def _children(root: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     for parent in root.modules():
         for name, child in parent.named_children():
             yield parent, name, child
+
+
+class FusedRMSNorm(nn.Module):
+    """The RMS norm of diffusers in one kernel: over the last axis, with weight and bias; inside it computes in float32.
+
+    Args:
+        norm: Whose parameters are taken.
+    """
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``(…, C)`` to the same."""
+        normed = F.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+        return normed if self.bias is None else normed.add_(self.bias)
 
 
 class FlatConv(nn.Module):

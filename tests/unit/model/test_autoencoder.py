@@ -160,7 +160,7 @@ def test_the_form_for_a_device_is_made_once_and_waits_in_main_memory(
 ) -> None:
     codec = load((tiny.dcae, tiny.vocoder), parts=("decoder",))
     latents = noise(1, 8, 16, 4, scale=1.0)
-    form, made, visited = CodecForm(is_fused=True), [], []
+    form, made, visited = CodecForm(has_fused_norms=True), [], []
     monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: form)
 
     def make(part: torch.nn.Module, wanted: CodecForm) -> torch.nn.Module:
