@@ -152,13 +152,12 @@ def collate(samples: Sequence[Sample], *, bucket: str, condition_multiple: int =
     longest = max(frames)
     ssl = {name: tuple(sample.ssl[name] for sample in samples) for name in samples[0].ssl}
     has_ssl = any(target is not None for targets in ssl.values() for target in targets)
+    text_states = _stacked([sample.text_states for sample in samples], condition_multiple)
     return Batch(
         latents=torch.stack([_pad_last(sample.latents, longest) for sample in samples]),
-        frame_mask=None if min(frames) == longest else _mask(frames).float(),
-        text_states=_stacked([sample.text_states for sample in samples], condition_multiple),
-        text_mask=_stacked(
-            [torch.ones(len(sample.text_states), dtype=torch.int64) for sample in samples], condition_multiple
-        ),
+        frame_mask=None if min(frames) == longest else _mask(frames, longest).float(),
+        text_states=text_states,
+        text_mask=_mask([len(sample.text_states) for sample in samples], text_states.shape[1]),
         lyric_ids=_stacked([sample.lyric_ids for sample in samples], condition_multiple),
         lyric_mask=_stacked([sample.lyric_mask for sample in samples], condition_multiple),
         noise=torch.stack([_pad_last(sample.noise, longest) for sample in samples]),
@@ -184,6 +183,6 @@ def _pad_last(tensor: Tensor, length: int) -> Tensor:
     return functional.pad(tensor, (0, length - tensor.shape[-1]))
 
 
-def _mask(lengths: Sequence[int]) -> Tensor:
+def _mask(lengths: Sequence[int], longest: int) -> Tensor:
     """(B, longest) int64: 1 up to each length."""
-    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(torch.int64)
+    return (torch.arange(longest) < torch.tensor(lengths)[:, None]).to(torch.int64)

@@ -47,8 +47,8 @@ def set_compiled(model: AceStepTransformer, is_compiled: bool, *, dynamic: bool 
         if hasattr(dynamo, name):
             setattr(dynamo, name, MOST_SHAPES)
     plain, recomputed, lyric = (
-        _InTraining(torch.compile(function, dynamic=dynamic, fullgraph=True))
-        for function in (_run_block, _run_block_recomputed, _run_lyric_layer)
+        _InTraining(compiled(function, dynamic=dynamic))
+        for function in (run_block, _run_block_recomputed, _run_lyric_layer)
     )
     model.call_block = _Blocks(runner_of(model), plain, recomputed)
     model.lyric_encoder.call_layer = lyric
@@ -65,6 +65,19 @@ def keep_compiled_code(folder: Path) -> None:
     os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
 
 
+def compiled(function: Callable[..., Tensor], *, dynamic: bool = False) -> Callable[..., Tensor]:
+    """A function compiled whole; one compilation for each kind of arguments, or with ``dynamic`` for any length."""
+    whole = torch.compile(function, dynamic=dynamic, fullgraph=True)
+
+    def call_whole(*arguments: Any) -> Tensor:
+        with warnings.catch_warnings():
+            # Said to whoever compiles, of products that are meant to run in float32.
+            warnings.filterwarnings("ignore", message=".*TensorFloat32.*")
+            return whole(*arguments)
+
+    return call_whole
+
+
 class _InTraining:
     """Compiled where gradients are wanted, else called as it is."""
 
@@ -78,10 +91,7 @@ class _InTraining:
         if not hidden.requires_grad:
             # Of a frozen embedding: else the first block would be compiled apart from the others.
             hidden = hidden.detach().requires_grad_()
-        with warnings.catch_warnings():
-            # Said to whoever compiles, of products that are meant to run in float32.
-            warnings.filterwarnings("ignore", message=".*TensorFloat32.*")
-            return self._compiled(module, hidden, *arguments)
+        return self._compiled(module, hidden, *arguments)
 
 
 def _can_attend_to_first(model: AceStepTransformer) -> bool:
@@ -102,13 +112,14 @@ class _Blocks:
         return chosen(block, hidden, context)
 
 
-def _run_block(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
+def run_block(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
+    """A block's call, as a function that is compiled once for all blocks."""
     result: Tensor = block(hidden, context)
     return result
 
 
 def _run_block_recomputed(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
-    """As `_run_block`, its inside computed again in the backward pass, except what that has no use for."""
+    """As `run_block`, its inside computed again in the backward pass, except what that has no use for."""
     result: Tensor = checkpoint(block, hidden, context, use_reentrant=False, preserve_rng_state=False)
     return result
 

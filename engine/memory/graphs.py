@@ -34,6 +34,21 @@ Within = Callable[["Batch", Tensor], contextlib.AbstractContextManager[None]]
 Key = tuple[object, ...]
 
 
+def has_graphs(device: torch.device) -> bool:
+    """Whether a device records CUDA graphs: an NVIDIA card."""
+    return device.type == "cuda" and torch.version.hip is None
+
+
+def recording(
+    graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None
+) -> contextlib.AbstractContextManager[None]:
+    """What is started inside is recorded, not run; in memory of its own or of ``pool``.
+
+    Other threads pin memory for batches meanwhile, which torch's strict mode would count as a mistake of ours.
+    """
+    return torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
+
+
 @dataclass(frozen=True)
 class _Captured:
     """One shape's graphs and the tensors that they read and write."""
@@ -65,11 +80,6 @@ class MicroStepGraphs:
         self._pool: tuple[int, int] | None = None
         self._copies = torch.cuda.Stream(device)
         self.is_capturing = False
-
-    @property
-    def num_graphs(self) -> int:
-        """Shapes that are captured now."""
-        return len(self._captured)
 
     def key_of(self, batch: Batch) -> Key:
         """What must be equal for a graph to be replayed."""
@@ -126,13 +136,12 @@ class MicroStepGraphs:
             if self._pool is None:
                 self._pool = torch.cuda.graph_pool_handle()
             ahead, back = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            # Other threads pin memory for batches meanwhile, which the strict mode would count as a mistake of ours.
             with contextlib.ExitStack() as stack:
-                with torch.cuda.graph(ahead, pool=self._pool, capture_error_mode="thread_local"):
+                with recording(ahead, self._pool):
                     stack.enter_context(within(fixed, fixed_keys))
                     terms = forward(fixed)
                     total = terms.total * fixed_share
-                with torch.cuda.graph(back, pool=self._pool, capture_error_mode="thread_local"):
+                with recording(back, self._pool):
                     torch.autograd.backward(total)
             captured = _Captured(fixed, fixed_keys, fixed_share, _apart(terms), ahead, back)
         finally:

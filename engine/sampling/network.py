@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from engine.memory.compile import compiled, run_block
+from engine.memory.graphs import has_graphs, recording
 from engine.memory.runner import GroupRunner
 from engine.model.codec_memory import memory_room
 from engine.model.transformer import Conditions
 from engine.sampling.erg import BLOCKS, TAU, blunt_blocks
 
 if TYPE_CHECKING:
-    from engine.model.attention import BlockContext
     from engine.model.transformer import AceStepTransformer
 
 FEWEST_CALLS = 6
@@ -137,8 +137,7 @@ class _Recording:
         self._x_t = x_t.clone()
         self._t = torch.zeros(len(x_t), dtype=torch.float32, device=x_t.device)
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads pin memory for batches meanwhile, which the strict mode would count as a mistake of ours.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        with recording(self._graph):
             self._result = function(self._x_t, self._t)
 
     def __call__(self, x_t: Tensor, timestep: float) -> Tensor:
@@ -150,7 +149,7 @@ class _Recording:
 
 def can_record(model: AceStepTransformer, device: torch.device) -> bool:
     """Whether calls can be CUDA graphs: an NVIDIA card with room for them, and all weights on it."""
-    return device.type == "cuda" and torch.version.hip is None and has_room(model, device)
+    return has_graphs(device) and has_room(model, device)
 
 
 def has_room(model: AceStepTransformer, device: torch.device) -> bool:
@@ -203,21 +202,8 @@ class _Known(nn.Module):
 def compiled_blocks(model: AceStepTransformer) -> Iterator[None]:
     """Inside, blocks are called compiled, forwards alone; one compilation for all blocks, one for each batch size."""
     before = model.call_block
-    compiled = torch.compile(_run_block, dynamic=False, fullgraph=True)
-
-    def run(block: nn.Module, hidden: Tensor, context: BlockContext) -> Any:
-        with warnings.catch_warnings():
-            # Said to whoever compiles, of products that are meant to run in float32.
-            warnings.filterwarnings("ignore", message=".*TensorFloat32.*")
-            return compiled(block, hidden, context)
-
-    model.call_block = run
+    model.call_block = compiled(run_block)
     try:
         yield
     finally:
         model.call_block = before
-
-
-def _run_block(block: nn.Module, hidden: Tensor, context: BlockContext) -> Tensor:
-    result: Tensor = block(hidden, context)
-    return result

@@ -87,7 +87,7 @@ class PendingStep:
         self._state, self._terms_of = state, terms_of
         self._has_ssl = any(terms.ssl for terms in terms_of)
         self._numbers = Numbers(_stacked(terms_of, batches, grad_norm))
-        self._norm: float | None = None
+        self._read: list[float] | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -100,11 +100,12 @@ class PendingStep:
         Raises:
             NonFiniteLossError: Loss or gradients are not finite; names the batch's files. The weights are untouched.
         """
-        if self._norm is None:  # once: the loss scaler that it looks at moves with the weights
-            *totals, _, norm = self._numbers.read()
+        if self._read is None:  # once: the loss scaler that it looks at moves with the weights
+            numbers = self._numbers.read()
+            *totals, _, norm = numbers
             _check_finite(self, self._state, self._terms_of, loss=math.fsum(totals), grad_norm=norm)
-            self._norm = norm
-        return self._norm
+            self._read = numbers
+        return self._read[-1]
 
     def result(self) -> StepResult:
         """Wait for the step; to be called once.
@@ -112,8 +113,9 @@ class PendingStep:
         Raises:
             NonFiniteLossError: As `check`.
         """
-        norm = self.check()
-        *totals, ssl, _ = self._numbers.read()
+        self.check()
+        assert self._read is not None
+        *totals, ssl, norm = self._read
         step_s, times = self.spans.read()
         audio_s = sum(batch.audio_s for batch in self.batches)
         self._state.audio_s += audio_s

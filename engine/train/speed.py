@@ -20,7 +20,7 @@ from engine.contract.files import write_json
 from engine.contract.paths import compiled_code
 from engine.hardware.machine import has_c_compiler
 from engine.memory.compile import is_compiled, keep_compiled_code, set_compiled
-from engine.memory.graphs import MicroStepGraphs
+from engine.memory.graphs import MicroStepGraphs, has_graphs
 from engine.memory.runner import runner_of
 from engine.model.transformer import AceStepTransformer
 from engine.telemetry.emitter import Emitter
@@ -66,7 +66,7 @@ def why_not_compiled(config: Config, device: torch.device, *, num_steps: int) ->
 def why_no_graphs(config: Config, device: torch.device, state: TrainState) -> str | None:
     """Why the steps of a compiled run are not captured as CUDA graphs; None = they are."""
     runner = runner_of(state.model)
-    if device.type != "cuda" or torch.version.hip is not None:
+    if not has_graphs(device):
         return "CUDA graphs need an NVIDIA card"
     if config.model_type != "lora":
         return "a full fine-tune's gradients would have to stay in memory"
@@ -149,15 +149,14 @@ class Speed:
 
         Args:
             work: A step.
-            restore: Undoes what a broken-off ``work`` did.
+            restore: Undoes what a broken-off ``work`` did; where it cannot, what ``work`` raised is raised.
         """
         while True:
             try:
                 return work()
             except Exception as error:
-                if not self._steps_back(error):
+                if not self._steps_back(error) or not restore():
                     raise
-            restore()
 
     def _steps_back(self, error: Exception) -> bool:
         """Leave out what failed; False where the failure is nothing of ours."""

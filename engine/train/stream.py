@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ import torch
 
 from engine.batches.collate import Batch, collate
 from engine.batches.held_out import held_out_groups
-from engine.batches.loader import load_batches
+from engine.batches.loader import StepBatches, load_batches
 from engine.batches.reader import SampleReader
-from engine.batches.sampler import GroupSampler, Pool
+from engine.batches.sampler import Group, GroupSampler, Pool
 from engine.cache.on_demand import UnusableClipError
 from engine.contract.backends import Backends, LocalBackend
 from engine.contract.config import Config
@@ -38,30 +38,24 @@ class SampleStream:
 
     def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
         """Micro-batches of each step; closing the generator ends the loader's threads."""
-        groups = self.sampler.groups(from_step)
-        batches = load_batches(
-            groups,
-            self.reader,
-            num_workers=self.num_workers,
-            prefetch=self.prefetch,
-            pin=self.pin,
-            condition_multiple=self.condition_multiple,
-        )
-        with contextlib.closing(batches):  # type: ignore[type-var]
+        with contextlib.closing(self._loaded(self.sampler.groups(from_step), num_workers=self.num_workers)) as batches:
             for _, micro_batches in batches:
                 yield micro_batches
 
     def longest(self, step: int) -> Sequence[Batch]:
         """A step's micro-batches of the songs that take most memory, drawn as for ``step``."""
-        batches = load_batches(
-            [self.sampler.longest(step)],
+        with contextlib.closing(self._loaded([self.sampler.longest(step)], num_workers=0)) as batches:
+            return next(batches)[1]
+
+    def _loaded(self, groups: Iterable[Group], *, num_workers: int) -> Generator[StepBatches, None, None]:
+        return load_batches(
+            groups,
             self.reader,
-            num_workers=0,
+            num_workers=num_workers,
+            prefetch=self.prefetch,
             pin=self.pin,
             condition_multiple=self.condition_multiple,
         )
-        with contextlib.closing(batches):  # type: ignore[type-var]
-            return next(batches)[1]
 
     def epoch_of(self, step: int) -> float:
         """Passes over the data done at a step."""
