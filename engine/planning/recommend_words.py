@@ -128,7 +128,8 @@ def _compile_reason(settings: Mapping[str, Setting], device: Device) -> str:
         return "Nothing is compiled in this version yet."
     if device.kind == "mps":
         return "Does not pay on a Mac."
-    return "Starts 30 s later, then steps are up to 4 times faster."
+    # On an H100, a minute of music: 7 times with one song at once, 2 with eight (docs/performance.md).
+    return "Starts 30 s later, then steps are 2 to 7 times faster."
 
 
 def _compiles(settings: Mapping[str, Setting]) -> bool:

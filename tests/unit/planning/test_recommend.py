@@ -207,10 +207,10 @@ def test_reasons_are_computed():
     assert reason(advice, "base_model_precision") == "Half the size, nearly the same sound: # not # GB."
     large = proposed(MACHINES["24 GB"]).advice
     assert reason(large, "base_model_precision") == "The model as it is takes # GB: nothing is lost."
-    assert reason(advice, "compile") == "Starts 30 s later, then steps are up to 4 times faster."
+    assert reason(advice, "compile") == "Starts 30 s later, then steps are 2 to 7 times faster."
     small = proposed(MACHINES["6 GB"], COMPILED).advice
     assert reason(small, "base_model_precision") == "A third of the size, slightly coarser: # not # GB."
-    assert reason(small, "compile") == "Starts 30 s later, then steps are up to 4 times faster."
+    assert reason(small, "compile") == "Starts 30 s later, then steps are 2 to 7 times faster."
     smallest = proposed(with_cards(5, free_gb=3.9), RESIDENT).advice
     assert reason(smallest, "audio_max_duration_seconds") == "2 minutes would need # GB; # GB are free."
     assert reason(smallest, "base_model_precision") == "A third of the size, slightly coarser: # not # GB."
