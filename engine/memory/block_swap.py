@@ -13,7 +13,7 @@ at that time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -22,35 +22,12 @@ from torch import Tensor, nn
 from engine.contract.errors import ConfigError
 from engine.memory.copies import CopyStream, HostMemory, Ticket, Warn, require_room_for_blocks, silent
 from engine.memory.runner import runner_of
+from engine.planning.block_ring import num_ring_blocks, swapped_blocks
 
 if TYPE_CHECKING:
     from engine.model.transformer import AceStepTransformer
 
 _ALIGNMENT = 256  # bytes: what kernels may ask of the start of a tensor
-_SINGLE_BUFFER_BELOW = 10  # blocks: two buffers would be more than a fifth of them
-
-
-def swapped_blocks(num_swapped: int, num_blocks: int) -> tuple[int, ...]:
-    """Which of a model's blocks wait in main memory: spread evenly, so that copies have most computing to hide behind.
-
-    More than all but one are never swapped; the order is that of the blocks.
-    """
-    count = max(0, min(num_swapped, num_blocks - 1))
-    return tuple((2 * place + 1) * num_blocks // (2 * count) for place in range(count))
-
-
-def num_ring_blocks(swapped: Sequence[int], *, group: int = 1) -> int:
-    """Buffers on the device for so many swapped blocks, in blocks.
-
-    Two of each group: one computes, one arrives. Below ten blocks one is enough where unswapped ones stand between:
-    with two the saving would be less than four fifths.
-    """
-    groups = [index // group for index in swapped]
-    largest = max((groups.count(index) for index in set(groups)), default=0)
-    has_neighbours = any(after - before == 1 for before, after in pairwise(groups))
-    if largest <= 1 and len(swapped) < _SINGLE_BUFFER_BELOW and not has_neighbours:
-        return largest
-    return min(2 * largest, len(swapped))
 
 
 def swap_blocks(model: AceStepTransformer, num_blocks: int, device: torch.device, *, warn: Warn = silent) -> None:

@@ -28,7 +28,6 @@ from engine.contract.model_files import (
     weight_files,
 )
 from engine.contract.paths import expanded
-from engine.memory.block_swap import swapped_blocks
 from engine.memory.copies import require_room_for_blocks
 from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
 from engine.model.card import TransformerConfig
@@ -38,6 +37,7 @@ from engine.model.quantised_copy import Layers, QuantisedCopy
 from engine.model.tensor_file import TensorEntry, TensorReader, read_header, write_tensors
 from engine.model.text_encoder import TextEncoder
 from engine.model.transformer import AceStepTransformer
+from engine.planning.block_ring import swapped_blocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from engine.contract.config import Config
 from engine.planning.facts import DataFacts, num_latent_frames
 from engine.planning.memory_terms import MemoryTerms
 from engine.planning.sizes import ModelSizes
-from engine.planning.weights import is_quantised
+from engine.planning.weights import blocks_per_group, is_quantised
 
 _LYRIC_LAYERS = 6
 _LARGEST_WEIGHT_SHARE = 0.32
@@ -67,7 +67,7 @@ def activations(
         inner = frame * _ADAPTED_BY_FRAME + token * _ADAPTED_BY_TOKEN
         whole += inner * config.lora_rank / sizes.inner_dim
     policy, blocks = policy_of(config), sizes.num_blocks
-    group = (config.gradient_checkpointing_interval or 1) if policy == "full" else 1
+    group = blocks_per_group(config)
     inputs = frame * blocks / group
     under_way = frame * terms.under_way_frame
     casts = 0.0 if config.mixed_precision == "no" else num_trained * 2.0 * terms.cast_share

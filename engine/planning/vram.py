@@ -18,7 +18,7 @@ from engine.planning.facts import DataFacts, DeviceKind
 from engine.planning.memory_terms import MemoryTerms, memory_terms
 from engine.planning.sizes import ModelSizes
 from engine.planning.trained import added_weight_bytes, gradient_bytes, num_trainable, optimizer_bytes
-from engine.planning.weights import model_bytes, plain_bytes, swapped_bytes
+from engine.planning.weights import model_bytes, plain_bytes, swapped_bytes, waiting_bytes
 
 GB = 2**30
 _MPS_BYTES = 500_000_000  # what Metal keeps besides the tensors
@@ -121,7 +121,8 @@ def estimate_memory(
         base_bytes={"cuda": int(terms.context_bytes), "mps": _MPS_BYTES, "cpu": 0}[kind],
         load_bytes=weights - swapped + int(sizes.num_block * plain_bytes(config)),
         validate_bytes=int(resident + step.casts + workspace) + clip_bytes(config, sizes) if clips else 0,
-        host_bytes=(0 if is_here else average) + (swapped + int(step.host) if kind == "cuda" else 0),
+        host_bytes=(0 if is_here else average)
+        + (waiting_bytes(config, sizes) + int(step.host) if kind == "cuda" else 0),
         has_encoders_beside=any(config[key] for key in _PREPARES_BESIDE),
     )
     return _with_slack(estimate, terms, kind)

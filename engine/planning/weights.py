@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.contract.config import Config
+from engine.planning.block_ring import num_ring_blocks, swapped_blocks
 from engine.planning.facts import DataFacts
 from engine.planning.sizes import ModelSizes
 from engine.planning.trained import BF16_OPTIMIZER
@@ -10,8 +11,6 @@ from engine.planning.trained import BF16_OPTIMIZER
 # Bytes a quantised weight takes with its share of the scales (engine.model.quantise): a float32 a row, or two bfloat16
 # for 64 weights of half a byte.
 QUANTISED_BYTES = {"int8-quanto": 1.0013, "int4-quanto": 0.5625}
-RING_BLOCKS = 2
-"""Blocks that stand on the card for those in main memory: one computes while the next arrives."""
 
 
 def plain_bytes(config: Config) -> float:
@@ -54,12 +53,30 @@ def block_bytes(config: Config, sizes: ModelSizes) -> int:
     return int(sizes.num_block * quantised_bytes(config))
 
 
+def blocks_per_group(config: Config) -> int:
+    """Blocks that are computed again together: more than one with the recompute policy ``full`` alone."""
+    if not config.gradient_checkpointing or config.gradient_checkpointing_policy != "full":
+        return 1
+    return config.gradient_checkpointing_interval or 1
+
+
 def num_swapped(config: Config, sizes: ModelSizes) -> int:
     """Blocks whose weights wait in main memory; only frozen ones can."""
-    wanted = config.musubi_blocks_to_swap if config.model_type == "lora" else 0
-    return max(0, min(int(wanted or 0), sizes.num_blocks - 1))
+    return len(_swapped(config, sizes))
+
+
+def waiting_bytes(config: Config, sizes: ModelSizes) -> int:
+    """What block swap takes of main memory."""
+    return num_swapped(config, sizes) * block_bytes(config, sizes)
 
 
 def swapped_bytes(config: Config, sizes: ModelSizes) -> int:
-    """What block swap takes off the device."""
-    return max(0, num_swapped(config, sizes) - RING_BLOCKS) * block_bytes(config, sizes)
+    """What block swap takes off the device: the blocks that wait, less the ring in which they take turns there."""
+    swapped = _swapped(config, sizes)
+    ring = num_ring_blocks(swapped, group=blocks_per_group(config))
+    return (len(swapped) - ring) * block_bytes(config, sizes)
+
+
+def _swapped(config: Config, sizes: ModelSizes) -> tuple[int, ...]:
+    wanted = config.musubi_blocks_to_swap if config.model_type == "lora" else 0
+    return swapped_blocks(int(wanted or 0), sizes.num_blocks)

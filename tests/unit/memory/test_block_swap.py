@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
 
+from engine.contract.config import Config
 from engine.contract.errors import ConfigError, OutOfMemoryError
 from engine.hardware.host import HostReading
 from engine.memory import copies
-from engine.memory.block_swap import BlockSwap, is_swapping, num_ring_blocks, swap_blocks, swapped_blocks
+from engine.memory.block_swap import BlockSwap, is_swapping, swap_blocks
 from engine.memory.copies import HostMemory, require_room_for_blocks
 from engine.memory.offload import offload_inputs
 from engine.memory.recompute import set_recompute
@@ -16,6 +18,10 @@ from engine.memory.runner import runner_of
 from engine.model.adapters import adapter_state
 from engine.model.quantise import Bits, Quantisation, quantise_layers
 from engine.model.transformer import AceStepTransformer
+from engine.planning.block_ring import num_ring_blocks, swapped_blocks
+from engine.planning.facts import DataFacts
+from engine.planning.sizes import published_sizes
+from engine.planning.vram import estimate_memory
 from tests.unit.memory.means import CPU, NUM_BLOCKS, assert_same_step, lora_model, sample, step
 from tests.unit.model.small import small_transformer
 
@@ -152,6 +158,27 @@ def test_what_waits_and_what_takes_turns_is_counted() -> None:
     weights = sum(p.numel() * p.element_size() for p in block.parameters())
     assert 4 * weights <= swap.host_bytes < 4 * weights * 1.2
     assert swap.ring_bytes * 4 == swap.host_bytes  # no two of four in seven are neighbours
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("num_blocks", range(1, NUM_BLOCKS + 1))
+def test_the_plan_counts_the_blocks_that_wait_and_the_ring_as_the_run_has_them(num_blocks: int, every: int) -> None:
+    swap = runner_of(swapping(num_blocks, every=every)).swap
+    assert isinstance(swap, BlockSwap)
+    block = swap.host_bytes // len(swap.indices)
+    sizes = dataclasses.replace(published_sizes(), num_blocks=NUM_BLOCKS)
+    memory = [
+        estimate_memory(
+            Config.from_dict({"musubi_blocks_to_swap": num, "gradient_checkpointing_interval": every}),
+            data=DataFacts((60.0,), (60.0,), num_captions=1),
+            sizes=sizes,
+            kind="cuda",
+        )
+        for num in (0, num_blocks)
+    ]
+    planned = sizes.num_block * 2
+    assert memory[1].host_bytes == swap.host_bytes // block * planned
+    assert memory[0].weights_bytes - memory[1].weights_bytes == (swap.host_bytes - swap.ring_bytes) // block * planned
 
 
 @pytest.mark.parametrize("policy", ["none", "selective"])

@@ -18,11 +18,11 @@ from engine.contract.errors import DiskError, ModelError, OutOfMemoryError
 from engine.contract.model_files import DIFFUSERS_WEIGHTS, SUB_FOLDERS, TEXT_ENCODER_FOLDER, TRANSFORMER_FOLDER
 from engine.hardware.host import HostReading
 from engine.memory import copies
-from engine.memory.block_swap import swapped_blocks
 from engine.model.card import real_config
 from engine.model.load import Checkpoint, load_transformer, resolve_checkpoint, save_transformer
 from engine.model.parameter_names import checkpoint_shapes, to_module_state
 from engine.model.tensor_file import read_header, write_tensors
+from engine.planning.block_ring import swapped_blocks
 
 CPU = torch.device("cpu")
 
