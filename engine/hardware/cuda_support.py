@@ -25,8 +25,8 @@ _LEAST_CAPABILITY: tuple[tuple[tuple[int, int], Capability], ...] = (
 
 
 def install_line(build: str) -> str:
-    """The command that installs a build of PyTorch."""
-    return f"pip install {build}"
+    """The command that installs a build of PyTorch: PyPI has none with a CUDA version in its name."""
+    return f"pip install {build} --index-url https://download.pytorch.org/whl/{build.partition('+')[2]}"
 
 
 def least_capability(torch_cuda: str | None) -> Capability:
