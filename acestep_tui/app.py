@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.notifications import Notification
 from textual.screen import Screen
@@ -22,6 +22,7 @@ from acestep_tui import format as fmt
 from acestep_tui.commands import bindings
 from acestep_tui.escape_key import answer_escape_soon
 from acestep_tui.failures import TellsFailures
+from acestep_tui.keys_in_order import KeysInOrder
 from acestep_tui.settings import Settings, load_settings
 from acestep_tui.themes import DEFAULT_THEME, VARIABLE_DEFAULTS, house_themes
 from acestep_tui.widgets import paint
@@ -62,7 +63,7 @@ def _palette_provider() -> type[Provider]:
     return HousePalette
 
 
-class AceStepApp(TellsFailures, App[list[str]]):
+class AceStepApp(TellsFailures, KeysInOrder):
     """acestep-tui on a screen. Returns the lines that the shell prints after it is closed.
 
     Args:

@@ -54,10 +54,9 @@ class Field(Lines, can_focus=True):
 
     @dataclass
     class Finished(Message):
-        """Enter: on to the next field; ``is_typed`` when it was pressed in the text, not in a list of options."""
+        """Enter: on to the next field."""
 
         field: Field
-        is_typed: bool = False
 
     def __init__(
         self,
@@ -263,7 +262,7 @@ class Field(Lines, can_focus=True):
         if not self.is_typed:
             self.action_open()
         else:
-            self.post_message(self.Finished(self, is_typed=True))
+            self.post_message(self.Finished(self))
 
     def action_open(self) -> None:
         """Open the list, or the box."""

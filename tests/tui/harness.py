@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textual import events
+from textual.app import App
 from textual.pilot import Pilot
 
 from acestep_tui.app import AceStepApp, Start
@@ -51,6 +53,12 @@ async def until(pilot: Pilot[Any], reached: Callable[[], bool], *, timeout_s: fl
         if loop.time() > deadline:
             raise AssertionError("not reached; the screen shows:\n" + "\n".join(screen_text(pilot.app)))  # type: ignore[arg-type]
         await pilot.pause(0.02)
+
+
+def type_at_once(app: App[Any], *keys: str) -> None:
+    """Type keys in one go, without waiting for answers, as a line that was stuck delivers them."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
 
 
 def save_png(app: AceStepApp, path: Path) -> None:

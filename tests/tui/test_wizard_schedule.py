@@ -10,7 +10,7 @@ from acestep_tui.wizard.schedule_advice import example_of, first_verse, heard, s
 from acestep_tui.wizard.special_fields import StepsField
 from engine.contract.config import Config
 from engine.dataset.report import Song
-from tests.tui.harness import screen_text, until
+from tests.tui.harness import screen_text, type_at_once, until
 from tests.tui.wizard_facts import DATA, EXAMPLE, night_ferry, quiet_pages, ready, wizard_app
 
 __all__ = ["quiet_pages"]
@@ -97,10 +97,18 @@ async def test_two_quick_enters_go_two_fields_on(tmp_path):
         screen = await ready(pilot, app)
         steps = screen.query_one(StepsField)
         assert app.focused is steps
-        # Both reach the field before the first one has moved the focus, as on a slow line.
-        steps.action_enter()
-        steps.action_enter()
+        # All are there before the first one has moved the focus, as on a slow line.
+        type_at_once(app, "enter", "enter")
         await until(pilot, lambda: getattr(app.focused, "label", "") == "Learning rate")
+
+
+async def test_what_is_typed_in_one_go_lands_in_the_fields_it_is_meant_for(tmp_path):
+    app = wizard_app(tmp_path, night_ferry("schedule"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        type_at_once(app, "ctrl+u", *"300", "enter", "enter", "ctrl+u", *"0.002", "tab", "tab", "ctrl+u", *"160")
+        await until(pilot, lambda: screen.draft.value("validation_step_interval") == 160)
+        assert (screen.draft.value("max_train_steps"), screen.draft.value("learning_rate")) == (300, 0.002)
 
 
 async def test_songs_per_step_is_a_product(tmp_path):

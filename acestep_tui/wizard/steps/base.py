@@ -244,12 +244,7 @@ class Step(TellsFailures, VerticalScroll, can_focus=False):
     def on_field_finished(self, message: Field.Finished) -> None:
         """Enter: to the next field, after the last one to the next page."""
         message.stop()
-        here = self.screen.focused
-        if message.is_typed and here is not message.field and isinstance(here, Field) and self in here.ancestors:
-            # A second Enter was quicker than the focus that the first one moved: it is meant for where that is now.
-            here.action_enter()
-        else:
-            self.go_on_from(message.field)
+        self.go_on_from(message.field)
 
     def go_on_from(self, widget: Widget) -> None:
         """Put the focus on what follows on this page; after the last one the page is done."""
