@@ -17,7 +17,7 @@ from engine.contract.model_files import read_config, weight_files
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
 from engine.model.codec_encode import MelEncoder
 from engine.model.codec_form import AS_LOADED, CodecForm, best_form, in_form, laid_out
-from engine.model.codec_memory import WINDOWS, visiting, window_frames
+from engine.model.codec_memory import visiting, window_frames
 from engine.model.codec_stage import run_stage
 from engine.model.mel import LogMel, denormalise, normalise
 from engine.model.overlap import overlapped_mel, overlapped_wave
@@ -25,6 +25,7 @@ from engine.model.resample import resample
 from engine.model.vocoder import Vocoder, VocoderConfig, fold_weight_norm
 from engine.model.weights import assign_tensors, read_tensors
 from engine.model.windows import in_windows
+from engine.planning.codec_window import WINDOWS
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderDC

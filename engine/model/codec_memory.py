@@ -8,14 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-WINDOWS = (2048, 1024, 512)
-"""Mel frames that the full-resolution convolutions may work on at once: 24, 12 or 6 seconds, the fastest first."""
-
-_FRAME_BYTES = 283_000
-"""What a frame more in the window takes in float32 at the released width (by following every tensor)."""
-
-_SHARE_OF_ALL, _SHARE_OF_FREE = 1 / 24, 1 / 2
-"""A window may take so much of a device: cards from 16 GB on have the widest, those of 6 GB the narrowest."""
+from engine.planning.codec_window import window_within
 
 
 def window_frames(weight: torch.Tensor) -> int:
@@ -25,9 +18,7 @@ def window_frames(weight: torch.Tensor) -> int:
         weight: One of the codec, for its device and dtype.
     """
     total, free = memory_room(weight.device)
-    frame_bytes = _FRAME_BYTES * weight.element_size() / 4
-    room = min(total * _SHARE_OF_ALL, free * _SHARE_OF_FREE)
-    return next((frames for frames in WINDOWS if frames * frame_bytes <= room), WINDOWS[-1])
+    return window_within(total, free, bytes_per_number=weight.element_size())
 
 
 def memory_room(device: torch.device) -> tuple[float, float]:

@@ -35,7 +35,7 @@ def make_plan(
     if config.strict_epoch_limit and num_steps > steps_per_epoch:
         num_steps -= num_steps % steps_per_epoch
     left = max(0, num_steps - start_step)
-    memory = estimate_memory(config, data=data, sizes=sizes, kind=device.kind)
+    memory = estimate_memory(config, data=data, sizes=sizes, kind=device.kind, card_bytes=device.total_bytes)
     disk = estimate_disk(config, data=data, sizes=sizes, num_steps=num_steps)
     duration = estimate_duration(config, data=data, sizes=sizes, device=device, num_steps=left)
     return {

@@ -192,7 +192,7 @@ def _longest(config: Config, data: DataFacts | None) -> DataFacts:
 
 
 def _memory(config: Config, *, device: Device, sizes: ModelSizes, planned: DataFacts) -> Total:
-    memory = estimate_memory(config, data=planned, sizes=sizes, kind=device.kind)
+    memory = estimate_memory(config, data=planned, sizes=sizes, kind=device.kind, card_bytes=device.total_bytes)
     total = estimate_ram(memory, kind="cpu", sizes=sizes) if device.kind == "cpu" else memory.used_bytes
     parts = _memory_parts(config, memory, total, planned.longest_s)
     return Total(float(total), _optional(device.free_bytes), parts, judged(total, device.usable_bytes))

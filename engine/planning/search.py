@@ -93,7 +93,9 @@ class Search:
         if choice not in self._needed:
             config = Config.from_dict({**self.base, **self.values(choice)})
             data = DataFacts(clip_s=(choice.piece_s,), bucket_s=(choice.piece_s,), num_captions=1)
-            memory = estimate_memory(config, data=data, sizes=self.sizes, kind=self.device.kind)
+            memory = estimate_memory(
+                config, data=data, sizes=self.sizes, kind=self.device.kind, card_bytes=self.device.total_bytes
+            )
             is_cpu = self.device.kind == "cpu"
             self._needed[choice] = estimate_ram(memory, kind="cpu", sizes=self.sizes) if is_cpu else memory.used_bytes
         return self._needed[choice]

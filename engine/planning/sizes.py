@@ -35,6 +35,7 @@ class ModelSizes:
         num_projectors: Of these, the projectors of musical features.
         num_blocks, inner_dim: Depth and width of the transformer.
         num_codec, num_text_encoder: Parameters of autoencoder with vocoder, and of the text encoder.
+        num_codec_encoder, num_codec_decoder: Of the autoencoder's, those that encode and those that decode.
         num_lyrics_embedder: Of the transformer's, those of embedding, encoder and projection of the lyrics.
         num_block: Of the transformer's, those of one block that take part in the computation.
         num_quantisable: Of the used ones, those that `engine.model.quantise` stores with fewer digits.
@@ -52,6 +53,8 @@ class ModelSizes:
     num_lyrics_embedder: int = 0
     num_block: int = 0
     num_quantisable: int = 0
+    num_codec_encoder: int = 0
+    num_codec_decoder: int = 0
     linears: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     _widths: dict[tuple[str, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
@@ -59,6 +62,11 @@ class ModelSizes:
     def num_used(self) -> int:
         """Parameters that are held in memory for training without musical features."""
         return self.num_parameters - self.num_unused - self.num_projectors
+
+    @property
+    def num_vocoder(self) -> int:
+        """Parameters of the vocoder: the codec's that are none of the autoencoder's."""
+        return self.num_codec - self.num_codec_encoder - self.num_codec_decoder
 
     def num_adapter(self, target_modules: Sequence[str], rank: int) -> int:
         """Parameters of a LoRA on every module whose name ends in one of ``target_modules``."""
@@ -84,6 +92,7 @@ def read_sizes(root: Path) -> ModelSizes:
     used = {name: shape for name, shape in shapes.items() if not any(part in name for part in _UNUSED)}
     unused = sum(map(_size, shapes.values())) - sum(map(_size, used.values()))
     projectors = sum(_size(shape) for name, shape in shapes.items() if name.startswith("projectors."))
+    codec = [(name, _size(shape)) for part in CODEC_FOLDERS for name, shape in _shapes(root / part)]
     linears = {
         name.removesuffix(".weight"): (_size(shape[1:]), shape[0])
         for name, shape in shapes.items()
@@ -96,11 +105,13 @@ def read_sizes(root: Path) -> ModelSizes:
         num_projectors=projectors,
         num_blocks=int(config.get("num_layers", 28)),
         inner_dim=int(config.get("num_attention_heads", 24)) * int(config.get("attention_head_dim", 64)),
-        num_codec=sum(_size(shape) for part in CODEC_FOLDERS for _, shape in _shapes(root / part)),
+        num_codec=sum(size for _, size in codec),
         num_text_encoder=sum(_size(shape) for _, shape in _shapes(root / TEXT_ENCODER_FOLDER)),
         num_lyrics_embedder=sum(_size(shape) for name, shape in shapes.items() if name.startswith(_LYRICS_EMBEDDER)),
         num_block=sum(_size(shape) for name, shape in used.items() if name.startswith(_FIRST_BLOCK)),
         num_quantisable=sum(_size(shape) for name, shape in used.items() if _is_quantisable(name, shape)),
+        num_codec_encoder=sum(size for name, size in codec if name.startswith("encoder.")),
+        num_codec_decoder=sum(size for name, size in codec if name.startswith("decoder.")),
         linears=linears,
     )
 
@@ -120,6 +131,8 @@ def published_sizes() -> ModelSizes:
         num_lyrics_embedder=6_853_632 + 82_934_784 + 2_624_000,
         num_block=101_680_640,
         num_quantisable=2_519_728_128,
+        num_codec_encoder=77_668_232,
+        num_codec_decoder=79_144_194,
         linears=_adapted(num_blocks=24, width=2560, num_lyric=6, lyric_width=1024, speaker_width=512),
     )
 
@@ -138,6 +151,8 @@ def demo_sizes() -> ModelSizes:
         num_lyrics_embedder=371_232,
         num_block=146_592,
         num_quantisable=470_016,
+        num_codec_encoder=44_600,
+        num_codec_decoder=44_610,
         linears=_adapted(num_blocks=3, width=96, num_lyric=2, lyric_width=48, speaker_width=32),
     )
 

@@ -89,7 +89,13 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    config: Config, *, data: DataFacts, sizes: ModelSizes, kind: DeviceKind, terms: MemoryTerms | None = None
+    config: Config,
+    *,
+    data: DataFacts,
+    sizes: ModelSizes,
+    kind: DeviceKind,
+    card_bytes: int | None = None,
+    terms: MemoryTerms | None = None,
 ) -> MemoryEstimate:
     """Estimate the peak memory of the device that trains.
 
@@ -98,6 +104,7 @@ def estimate_memory(
         data: The longest piece, the conditions, whether musical features take part.
         sizes: The model's.
         kind: What trains.
+        card_bytes: All memory of the card, where it is known.
         terms: Other coefficients than the committed ones, to fit them.
     """
     terms = terms if terms is not None else memory_terms()
@@ -111,7 +118,7 @@ def estimate_memory(
     resident = weights - swapped + added + states
     workspace = terms.workspace_bytes if kind == "cuda" else 0.0
     adding = _step_bytes(config, step, gradients) + step.outer + workspace
-    clips = num_clips(config, config.max_train_steps or 1) > 0
+    clip = clip_bytes(config, sizes, kind, card_bytes) if num_clips(config, config.max_train_steps or 1) else 0
     estimate = MemoryEstimate(
         weights_bytes=weights - swapped,
         adapter_bytes=added + gradients,
@@ -120,7 +127,7 @@ def estimate_memory(
         encoder_bytes=prepare_bytes(config, data, sizes, kind),
         base_bytes={"cuda": int(terms.context_bytes), "mps": _MPS_BYTES, "cpu": 0}[kind],
         load_bytes=weights - swapped + int(sizes.num_block * plain_bytes(config)),
-        validate_bytes=int(resident + step.casts + workspace) + clip_bytes(config, sizes) if clips else 0,
+        validate_bytes=int(resident + step.casts + workspace) + clip if clip else 0,
         host_bytes=(0 if is_here else average)
         + (waiting_bytes(config, sizes) + int(step.host) if kind == "cuda" else 0),
         has_encoders_beside=any(config[key] for key in _PREPARES_BESIDE),

@@ -280,6 +280,8 @@ def test_the_demo_is_planned_with_the_sizes_that_it_will_have(checkpoint: Path) 
         "num_blocks",
         "inner_dim",
         "num_codec",
+        "num_codec_encoder",
+        "num_codec_decoder",
         "num_block",
         "num_quantisable",
     ):

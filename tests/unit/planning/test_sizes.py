@@ -40,7 +40,10 @@ def checkpoint(root: Path) -> Path:
         save_file({name: arrays[name] for name in names}, folder / f"part-{shard}.safetensors", {"format": "pt"})
     for part in (*CODEC_FOLDERS, "umt5-base"):
         (root / part).mkdir()
-        save_file({"w": np.zeros((3, 5), dtype=np.float32)}, root / part / "model.safetensors")
+        tensors = {"w": np.zeros((3, 5), dtype=np.float32)}
+        if part == CODEC_FOLDERS[0]:
+            tensors |= {name: np.zeros(7, dtype=np.float32) for name in ("encoder.a", "decoder.a", "decoder.b")}
+        save_file(tensors, root / part / "model.safetensors")
     return root
 
 
@@ -51,7 +54,8 @@ def test_counts_of_a_checkpoint_in_shards(tmp_path):
     assert sizes.num_unused == DEPTH * (WIDTH * WIDTH + WIDTH)
     assert sizes.num_projectors == 5 * WIDTH
     assert (sizes.num_blocks, sizes.inner_dim) == (DEPTH, 8)
-    assert (sizes.num_codec, sizes.num_text_encoder) == (30, 15)
+    assert (sizes.num_codec, sizes.num_text_encoder) == (51, 15)
+    assert (sizes.num_codec_encoder, sizes.num_codec_decoder, sizes.num_vocoder) == (7, 14, 30)
 
 
 def test_an_adapter_is_counted_on_names_that_end_in_a_target(tmp_path):
