@@ -48,16 +48,22 @@ class MemorySteppedDown(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepsCompiled(Event):
-    """How steps are made fast: at the beginning of the warm-up with `expected_s`, the seconds it may take; at its end
-    with `took_s` and what came of it.
+    """How steps are made fast: when the warm-up begins with `expected_s`, the seconds it may take; at its end with
+    `took_s` and what came of it; then again when a further shape was compiled, `took_s` being that step's, and when
+    something failed later on. Without a warm-up it says once why there is none.
 
-    `is_compiled`: the model's blocks run as compiled code. `has_graphs`: whole steps are replayed as CUDA graphs.
-    `reasons` says what is left out, and why.
+    `is_compiled`: the model's blocks run as compiled code. `has_graphs`: whole steps are replayed as CUDA graphs. Both
+    are None while that is being found out. `num_shapes` counts the shapes of batches that came so far (songs, frames,
+    tokens of captions, tokens of lyrics), `num_lengths` the lengths of pieces that the run has. `is_dynamic`: one
+    compilation serves all lengths. `reasons` says what is left out, and why.
     """
 
     kind: ClassVar[str] = "steps_compiled"
-    is_compiled: bool = False
-    has_graphs: bool = False
+    is_compiled: bool | None = None
+    has_graphs: bool | None = None
     expected_s: float | None = None
     took_s: float | None = None
+    num_shapes: int | None = None
+    num_lengths: int | None = None
+    is_dynamic: bool = False
     reasons: tuple[str, ...] = ()

@@ -30,13 +30,16 @@ class _Reading:
 def measure_first_step(trainer: Trainer) -> None:
     """Compile what is to be compiled, prove that a step fits, and tell what it takes.
 
-    Without a compilation nothing happens on a processor, where a step may take minutes.
+    Without a compilation nothing happens on a processor, where a step may take minutes, but that its reason is told.
 
     Raises:
         OutOfMemoryError: It does not fit, whatever is done about it.
     """
     has_more = trainer.state.step < trainer.max_steps and not trainer.inbox.stop_requested()
-    if (trainer.device.type == "cpu" and not trainer.speed.is_compiled) or not has_more:
+    if not has_more:
+        return
+    if trainer.device.type == "cpu" and not trainer.speed.is_compiled:
+        trainer.speed.tell()
         return
     with trainer.phases.span("warmup") as span, trainer.speed.warming_up():
         measured = prove_step(trainer, trainer.stream.longest(trainer.state.step))

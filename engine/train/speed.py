@@ -7,13 +7,14 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from engine.batches.collate import Batch
 from engine.contract.config import Config
 from engine.contract.events import RunWarning, StepsCompiled
 from engine.contract.files import write_json
@@ -87,6 +88,8 @@ class Speed:
         graphs: CUDA graphs of micro-steps, where they are used.
         reasons: What is left out, and why.
         folder: Where compiled code is kept.
+        num_lengths: Different lengths of the run's pieces.
+        is_dynamic: One compilation serves all lengths.
     """
 
     model: AceStepTransformer
@@ -94,6 +97,10 @@ class Speed:
     graphs: MicroStepGraphs | None = None
     reasons: list[str] = field(default_factory=list)
     folder: Path | None = None
+    num_lengths: int | None = None
+    is_dynamic: bool = False
+    _shapes: set[tuple[int, ...]] = field(default_factory=set)
+    _is_warming_up: bool = False
 
     @classmethod
     def of(
@@ -116,12 +123,13 @@ class Speed:
             num_steps: Steps of this start.
             num_lengths: Different lengths of its pieces.
         """
-        speed = cls(state.model, emitter)
+        speed = cls(state.model, emitter, num_lengths=num_lengths)
         reason = why_not_compiled(config, device, num_steps=num_steps)
         if reason is None:
             speed.folder = compiled_code(config)
             keep_compiled_code(speed.folder)
-            set_compiled(state.model, True, dynamic=num_lengths > MOST_STATIC_LENGTHS)
+            speed.is_dynamic = num_lengths > MOST_STATIC_LENGTHS
+            set_compiled(state.model, True, dynamic=speed.is_dynamic)
             reason = why_no_graphs(config, device, state)
             if reason is None:
                 speed.graphs = MicroStepGraphs(list(state.trainable.values()), device)
@@ -144,19 +152,32 @@ class Speed:
         if self.graphs is not None:
             self.graphs.clear()
 
+    def seen(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """Count the shapes of what a step is about to work on; gives the same batches back."""
+        self._shapes.update(_shape_of(batch) for batch in batches)
+        return batches
+
     def without_on_failure(self, work: Callable[[], T], *, restore: Callable[[], bool]) -> T:
         """``work``; where compiling or capturing fails in it, the same without, and a warning that says why.
+
+        A step of training that compiled a further shape, or after which something is left out, is told.
 
         Args:
             work: A step.
             restore: Undoes what a broken-off ``work`` did; where it cannot, what ``work`` raised is raised.
         """
+        began, num_shapes, num_reasons = time.monotonic(), len(self._shapes), len(self.reasons)
         while True:
             try:
-                return work()
+                done = work()
+                break
             except Exception as error:
                 if not self._steps_back(error) or not restore():
                     raise
+        has_compiled_more = self.is_compiled and not self.is_dynamic and len(self._shapes) > num_shapes
+        if not self._is_warming_up and (has_compiled_more or len(self.reasons) > num_reasons):
+            self.tell(time.monotonic() - began)
+        return done
 
     def _steps_back(self, error: Exception) -> bool:
         """Leave out what failed; False where the failure is nothing of ours."""
@@ -169,11 +190,11 @@ class Speed:
         why = (str(error).strip() or repr(error)).splitlines()[0]
         self.make_room()
         self.graphs = None
-        what = "steps are not captured as CUDA graphs"
+        what, cause = "steps are not captured as CUDA graphs", "capturing failed"
         if is_compiling:
             set_compiled(self.model, False)
-            what = "the model is not compiled"
-        self.reasons.append(f"{what}: {why}")
+            what, cause = "the model is not compiled", "the compiler failed"
+        self.reasons.append(f"{cause}: {why}")
         message = f"{what}, so steps are slower and otherwise the same: {why}"
         self.emitter.emit(RunWarning(code="not_compiled", message=message))
         return True
@@ -184,16 +205,34 @@ class Speed:
         began = time.monotonic()
         was_compiled = self.is_compiled
         if was_compiled:
-            self.emitter.emit(StepsCompiled(expected_s=round(self._expected_s(), 1)))
-        yield
+            expected_s = round(self._expected_s(), 1)
+            self.emitter.emit(
+                StepsCompiled(expected_s=expected_s, num_lengths=self.num_lengths, is_dynamic=self.is_dynamic)
+            )
+        self._is_warming_up = True
+        try:
+            yield
+        finally:
+            self._is_warming_up = False
         took_s = time.monotonic() - began
         if was_compiled and self.is_compiled:
             self._remember(took_s)
+        self.tell(took_s)
+
+    def tell(self, took_s: float | None = None) -> None:
+        """Say how steps are made now, and what is left out.
+
+        Args:
+            took_s: Seconds of the warm-up, or of the step that changed it; None where there was neither.
+        """
         self.emitter.emit(
             StepsCompiled(
                 is_compiled=self.is_compiled,
                 has_graphs=self.graphs is not None,
-                took_s=round(took_s, 2),
+                took_s=None if took_s is None else round(took_s, 2),
+                num_shapes=len(self._shapes) if self.is_compiled else None,
+                num_lengths=self.num_lengths,
+                is_dynamic=self.is_compiled and self.is_dynamic,
                 reasons=tuple(self.reasons),
             )
         )
@@ -214,3 +253,9 @@ class Speed:
 
 
 _TOOK = "warm_up.json"
+
+
+def _shape_of(batch: Batch) -> tuple[int, ...]:
+    """Songs, frames, tokens of captions, tokens of lyrics: what a compilation and a CUDA graph are for."""
+    num_songs, num_frames = batch.latents.shape[0], batch.latents.shape[-1]
+    return num_songs, num_frames, batch.text_states.shape[1], batch.lyric_ids.shape[1]

@@ -164,7 +164,8 @@ class Trainer:
             clock=StepClock(self.device),
             graphs=self.speed.graphs,
         )
-        return begin_step(self.state, self.memory.pieces(micro_batches), maths, before_move=before_move)
+        pieces = self.speed.seen(self.memory.pieces(micro_batches))
+        return begin_step(self.state, pieces, maths, before_move=before_move)
 
     def read_steps(self, *, all_of_them: bool = True) -> None:
         """Report the steps that are over; or wait for all, before something else than a step is done.

@@ -18,12 +18,16 @@ def losses(run_dir) -> list[float]:
 def test_compiled_is_eager_but_for_rounding(workshop: Workshop):
     eager = workshop.run_dir("eager", **SETTINGS)
     assert workshop.train(eager) == 0
+    (why,) = events(eager, "steps_compiled")
+    assert not why["is_compiled"]
+    assert why["reasons"] == ["compile is off"] and why["took_s"] is None
     for is_recomputed in (False, True):
         settings = {**SETTINGS, "compile": "on", "gradient_checkpointing": is_recomputed}
         compiled = workshop.run_dir(f"compiled_{is_recomputed}", **settings)
         assert workshop.train(compiled) == 0
         first, last = events(compiled, "steps_compiled")
-        assert first["expected_s"] > 0
+        assert first["expected_s"] > 0 and first["is_compiled"] is None
+        assert (last["num_shapes"], last["num_lengths"]) == (1, 1)
         assert last["is_compiled"] and not last["has_graphs"] and last["took_s"] > 0
         assert last["reasons"] == ["CUDA graphs need an NVIDIA card"]
         assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)
