@@ -73,6 +73,8 @@ def status_lines(state: RunState, run: RunDir, verdict: Verdict, *, now: float) 
         return summary_lines(state, run, Ending("died", ExitCode.INTERNAL, reason=reason), again=_again(run))
     glyph, word, _ = status(state, verdict)
     parts = [f"{glyph} {word}", run.name]
+    if state.is_compiling:
+        parts.append(state.compilation.progress(now))
     if state.started is not None:
         parts.append(f"step {fmt.part_of(state.step_now, state.steps_total)}")
     if state.step is not None:
@@ -82,6 +84,8 @@ def status_lines(state: RunState, run: RunDir, verdict: Verdict, *, now: float) 
     if state.last_t is not None:
         parts.append(verdict.note or f"last news {fmt.ago(state.last_t, now)}")
     lines = ["   ".join(parts)]
+    if state.compilation.slower_because and not state.has_warned_of_speed:
+        lines.append(f"    {state.compilation.slower_because}")
     lines += [f"  ▲ {warning.message}" for warning in state.warnings]
     column = max((len(problem.file) for problem in state.problems), default=0)
     for problem in state.problems:

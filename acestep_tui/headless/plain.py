@@ -36,6 +36,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "command_done": ("command", "ok", "message"),
     "memory_measured": ("peak_bytes", "reserved_bytes", "total_bytes", "step_s", "bucket", "batch_size"),
     "memory_stepped_down": ("phase", "step", "rung", "needed_bytes", "free_bytes", "why"),
+    "steps_compiled": ("expected_s", "is_compiled", "has_graphs", "num_shapes", "num_lengths", "took_s", "reasons"),
     "run_ended": ("outcome", "exit_code", "steps", "heldout_first", "heldout_last", "error", "hint"),
 }
 
@@ -44,7 +45,7 @@ SILENT = frozenset({"heartbeat", "hardware", "sample_progress"})
 _THINNED = frozenset({"scan_progress", "cache_progress", "download_progress"})
 
 # Free text is always quoted; identifiers only when they would break the line.
-_TEXT = frozenset({"file", "reason", "message", "summary", "error", "hint", "model", "why"})
+_TEXT = frozenset({"file", "reason", "message", "summary", "error", "hint", "model", "why", "reasons"})
 _BARE = re.compile(r"[^\s\"=\\]+\Z")
 _LOSSES = frozenset({"loss", "ema_loss", "base_loss", "heldout_first", "heldout_last", "ssl_loss", "grad_norm"})
 
@@ -57,6 +58,8 @@ def event_line(record: event_lines.Record) -> str:
     parts = [timestamp(record.t), record.kind]
     for name in names:
         value = math.nan if name in nonfinite else data.get(name)
+        if name == "reasons" and isinstance(value, list):
+            value = "; ".join(map(str, value))
         if value is not None and value != "" and not isinstance(value, dict | list):
             parts.append(f"{name}={_value(name, value)}")
     return " ".join(parts)

@@ -110,9 +110,17 @@ def _result_lines(state: RunState, run: RunDir) -> list[str]:
         lines.append(_row("test clip", f"{shown(run.path / sample.path)}   {fmt.clip_length(sample.seconds)}"))
     if state.proofs is not None:
         lines.append(_row("proofs", _proofs(state.proofs)))
+    if _is_slower_on_a_card(state):
+        lines.append(_row("steps", state.compilation.slower_because))
     if state.left_out:
         lines.append(_row("left out", _left_out(state)))
     return lines
+
+
+def _is_slower_on_a_card(state: RunState) -> bool:
+    """Whether a card trained slower than it can; a processor is slow either way."""
+    has_card = state.measured is not None and state.measured.used_bytes is not None  # only an NVIDIA card tells it
+    return has_card and bool(state.compilation.slower_because)
 
 
 def _proofs(proofs: Proofs) -> str:

@@ -18,7 +18,7 @@ from acestep_tui.headless.summary import LABEL_WIDTH, Ending, Summarise, summary
 from acestep_tui.paths import shown
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import Line
-from engine.contract import events
+from engine.contract import events, memory_events
 from engine.contract.run_dir import RunDir
 
 # At most this often a second: over SSH what costs is repainting (screens.md, "Motion").
@@ -37,7 +37,7 @@ _TAIL_WIDTH = 44
 _STARTING = f"◐ {'start':<9} the worker is starting …"
 
 # Lines of the summary that are sentences; all others hold a path or a command, which is copied.
-_SENTENCES = ("held-out loss", "proofs", "left out")
+_SENTENCES = ("held-out loss", "proofs", "steps", "left out")
 
 _STYLES = {"✓": "green", "✗": "red", "▲": "yellow", "◐": "cyan", "●": "cyan", "‖": "yellow", "■": "bright_black"}
 
@@ -84,6 +84,8 @@ class TerminalOutput:
                 self._print_problems()
             case events.Plan() as plan:
                 self._print(plan_line(plan, state))
+            case memory_events.StepsCompiled() if not state.is_compiling and state.compilation.num_results == 1:
+                self._print(compiled_line(state), indent=_INDENT)
             # The worker repeats what was wrong with the configuration, for whoever attaches later.
             case events.RunWarning() as warning if warning.message not in self._noted:
                 self._hold(warning, state)
@@ -94,7 +96,7 @@ class TerminalOutput:
         if now - self._drawn_t < _REDRAW_S:
             return
         self._drawn_t = now
-        text = bar_line(state, self._console.width) if self._begun else _STARTING
+        text = bar_line(state, self._console.width, time.time()) if self._begun else _STARTING
         self._draw(streams.fitted(text, sys.stderr))
 
     def _hold(self, found: events.FileProblem | events.RunWarning, state: RunState) -> None:
@@ -163,6 +165,13 @@ def plan_line(plan: events.Plan, state: RunState) -> str:
     return f"✓ plan      {memory}, {fmt.size(plan.disk_bytes)} disk, {steps}, about {fmt.duration(plan.seconds)}{where}"
 
 
+def compiled_line(state: RunState) -> str:
+    """``✓ compile   steps compiled in 12 s: 1 shape so far, CUDA graphs``; with a blank where they are not."""
+    result = state.compilation.result
+    glyph = "✓" if result is not None and result.is_compiled else " "
+    return f"{glyph} {'compile':<9} {state.compilation.outcome}"
+
+
 def problem_rows(problems: Sequence[events.FileProblem], width: int) -> list[str]:
     """Problems beneath their phase, file names in one column."""
     listed = problems[:_MAX_PROBLEMS]
@@ -174,23 +183,26 @@ def problem_rows(problems: Sequence[events.FileProblem], width: int) -> list[str
     return rows
 
 
-def bar_line(state: RunState, width: int) -> str:
+def bar_line(state: RunState, width: int, now: float) -> str:
     """The line that redraws: phase, bar, numbers; where it does not fit the bar goes first."""
     if not state.phase:
         return ""
-    word = events.PHASES.get(state.phase, state.phase)
+    word = "compile" if state.is_compiling else events.PHASES.get(state.phase, state.phase)
     glyph = "‖" if state.paused else "◐"
     head = f"{glyph} {word:<9} "
-    tail = _numbers(state)
+    tail = _numbers(state, now)
     done, total = state.phase_done, state.phase_total
+    share = state.compilation.share(now) if state.is_compiling else (done or 0) / total if total else None
     reserved = len(fmt.part_of(total, total)) + _TAIL_WIDTH
     room = width - 1 - len(head) - max(len(tail), reserved) - 3
-    if total and room >= _BAR_WIDTHS[1]:
-        return f"{head}{bar((done or 0) / total, min(room, _BAR_WIDTHS[0]))}   {tail}"
+    if share is not None and room >= _BAR_WIDTHS[1]:
+        return f"{head}{bar(share, min(room, _BAR_WIDTHS[0]))}   {tail}"
     return f"{head}{tail}"[: width - 1]
 
 
-def _numbers(state: RunState) -> str:
+def _numbers(state: RunState, now: float) -> str:
+    if state.is_compiling:
+        return state.compilation.progress(now)
     if (download := state.fetching) is not None:
         return f"downloading the data set: {fmt.size(download.done_bytes)} of {fmt.size(download.total_bytes)}"
     parts = []

@@ -7,7 +7,7 @@ from datetime import datetime
 from textual.content import Content
 
 from acestep_tui import format as fmt
-from acestep_tui.panels.view import View, is_silent, view_of
+from acestep_tui.panels.view import View, is_silent, known_until, view_of
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.status import status
 from acestep_tui.widgets.paint import ACCENT, ERROR, MUTED, SUCCESS, WARNING, Part, is_ascii, join
@@ -103,7 +103,9 @@ def tiny_line(state: RunState, now: float) -> Content:
     view = view_of(state)
     is_preparing = view is View.PREPARING
     done, total = (state.phase_done, state.phase_total) if is_preparing else (state.step_now, state.steps_total)
-    if done is not None and total:
+    if state.is_compiling:
+        parts.append(f" {state.compilation.progress(known_until(state, now))}")
+    elif done is not None and total:
         parts.append(f" {100 * done // total} %")
     left_s = state.prepared.eta_s(now) if is_preparing else state.eta_s(now)
     if left_s is not None and not view.has_ended and not is_silent(state):

@@ -24,7 +24,7 @@ _GAP_TIGHT = 2
 # -- bar and phases --
 
 
-def bar_share(state: RunState) -> tuple[float | None, str]:
+def bar_share(state: RunState, now: float) -> tuple[float | None, str]:
     """How full the bar is, and its style. It shows whole percents, as the number above it does."""
     view = view_of(state)
     if view is View.FINISHED:
@@ -32,6 +32,8 @@ def bar_share(state: RunState) -> tuple[float | None, str]:
     style = {View.STOPPED: MUTED, View.FAILED: ERROR, View.CRASHED: ERROR, View.UNHEARD: WARNING}.get(view, ACCENT)
     if view in (View.TRAINING, View.PREPARING) and (state.paused or is_silent(state)):
         style = WARNING
+    if state.is_compiling:
+        return state.compilation.share(known_until(state, now)), style
     done, total = state.phase_done, state.phase_total
     if view is View.PREPARING and state.phase == "cache":
         done, total = num_songs_ready(state)
@@ -43,21 +45,24 @@ def bar_share(state: RunState) -> tuple[float | None, str]:
 
 def phase_row(state: RunState, now: float, width: int, *, has_times: bool) -> Content:
     """``✓ scan   ✓ prepare   ● train   ○ finish``; with their times where there is room, closer where there is none."""
-    if has_times:
-        row = _phases(state, now, 4, has_times=True)
-        if row.cell_length <= width:
-            return fit(row, width)
-    rows = [_phases(state, now, gap, has_times=False) for gap in (3, 2, 1)]
+    forms = [(4, True, True)] if has_times else []
+    forms += [(gap, False, has_progress) for has_progress in (True, False) for gap in (3, 2, 1)]
+    rows = [
+        _phases(state, now, gap, has_times=has_times, has_progress=has_progress)
+        for gap, has_times, has_progress in forms
+    ]
     return fit(next((row for row in rows if row.cell_length <= width), rows[-1]), width)
 
 
-def _phases(state: RunState, now: float, gap: int, *, has_times: bool) -> Content:
-    pieces = [_phase(state, phase, now, has_time=has_times) for phase in RUN_PHASES]
+def _phases(state: RunState, now: float, gap: int, *, has_times: bool, has_progress: bool) -> Content:
+    pieces = [_phase(state, phase, now, has_time=has_times, has_progress=has_progress) for phase in RUN_PHASES]
     return join(*[part for piece in pieces for part in (piece, " " * gap)][:-1])
 
 
-def _phase(state: RunState, phase: str, now: float, *, has_time: bool) -> Content:
-    word = PHASES[phase]
+def _phase(state: RunState, phase: str, now: float, *, has_time: bool, has_progress: bool) -> Content:
+    """A phase; the one that compiles says how far it is, wherever there is room."""
+    is_compiling = phase == "warmup" and state.is_compiling
+    word = "compile" if is_compiling else PHASES[phase]
     current = state.phase or state.ended_in
     is_over = phase in state.phases
     place = RUN_PHASES.index(phase)
@@ -65,7 +70,7 @@ def _phase(state: RunState, phase: str, now: float, *, has_time: bool) -> Conten
     if is_over:
         glyph, style = "✓", SUCCESS
     elif is_behind:
-        glyph, style = fmt.UNKNOWN, MUTED  # there was nothing to do: this version warms nothing up
+        glyph, style = fmt.UNKNOWN, MUTED  # there was nothing to do: a processor that compiles nothing has no warm-up
     elif phase == current and view_of(state) is View.UNHEARD:
         glyph, style = "◌", WARNING
     elif phase == current and view_of(state).is_broken:
@@ -78,10 +83,13 @@ def _phase(state: RunState, phase: str, now: float, *, has_time: bool) -> Conten
         glyph, style = "○", MUTED
     is_current = phase == current and not is_over
     took_s = state.phase_s(phase, known_until(state, now)) if has_time else None
+    took = f" {fmt.duration(took_s)}" if took_s is not None else ""
+    if is_compiling:
+        took = f" {state.compilation.progress(known_until(state, now))}" if has_progress else ""
     return join(
         (f"{glyph} ", style),
         (word, f"bold {style}" if is_current else MUTED),
-        (f" {fmt.duration(took_s)}" if took_s is not None else "", MUTED),
+        (took, MUTED),
     )
 
 
@@ -145,7 +153,7 @@ class TopStrip(Lines):
         is_wide = width >= 100
         found = stats(state, now, is_wide=is_wide)
         self._remember(state, found)
-        share, style = bar_share(state)
+        share, style = bar_share(state, now)
         return [
             *strip_lines(found, width, is_wide=is_wide, least=self._least),
             bar(width, share, style=style),

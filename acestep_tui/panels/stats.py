@@ -83,6 +83,8 @@ def _left(state: RunState, now: float) -> Content:
     if state.step is not None or state.phase == "train":
         return join(("measuring", BOLD))
     planned_s = _planned_training_s(state)
+    if planned_s is not None and state.is_compiling:
+        planned_s += state.compilation.left_s(now)
     return (
         join((fmt.UNKNOWN, BOLD)) if planned_s is None else join((fmt.duration(planned_s), BOLD), (" planned", MUTED))
     )

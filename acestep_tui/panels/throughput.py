@@ -1,4 +1,6 @@
-"""Panel 2, Speed: where the time of a step goes and how much music that is; while preparing, each part's pace."""
+"""Panel 2, Speed: where the time of a step goes, how much music that is, whether steps are compiled; before that the
+pace of preparing and of compiling.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,11 @@ from textual.content import Content
 
 from acestep_tui import format as fmt
 from acestep_tui.panels.base import Panel
-from acestep_tui.panels.pieces import BLOCK, TWO_BLOCKS, beside, fact, figure
+from acestep_tui.panels.pieces import BLOCK, LABEL, TWO_BLOCKS, beside, fact, figure
+from acestep_tui.panels.view import known_until
 from acestep_tui.runs.measures import Split, median
 from acestep_tui.runs.state import RunState
-from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, WARNING, Part, fit, join, text
+from acestep_tui.widgets.paint import ACCENT, BOLD, MUTED, WARNING, Part, fit, join, text, wrap
 from engine.contract.events import PHASES
 
 _NAMES = ("data", "forward", "backward", "optimizer", "other")
@@ -36,6 +39,8 @@ def live(state: RunState) -> Part:
         pace = state.prepared.pace()
         return (f"{pace:,.0f} × real time", MUTED) if pace is not None else ""
     split = state.split
+    if split is None and state.is_compiling:
+        return ("compiling", MUTED)
     if split is None:
         return ("after the first step", MUTED) if state.ended is None else ""
     if split.waits_for_data:
@@ -47,6 +52,8 @@ def body(state: RunState, width: int, height: int, now: float) -> list[Content]:
     """The rows under the title, for one block or two."""
     if is_preparing(state):
         left, right = _preparing(state, min(width, BLOCK)), _prepared(state, now)
+    elif state.is_compiling:
+        left, right = _compiling(state, min(width, BLOCK), now), _rates(state)
     else:
         left, right = split_rows(state.split, min(width, BLOCK)), _rates(state)
     lines = beside(left, right, width) if width >= TWO_BLOCKS else left
@@ -58,7 +65,7 @@ def page(state: RunState, width: int, height: int, now: float) -> list[Content]:
     lines = body(state, width, height, now)
     if width < TWO_BLOCKS:
         lines += [Content(""), *(_prepared(state, now) if is_preparing(state) else _rates(state))]
-    lines += [Content(""), join(("How long each part took", BOLD))]
+    lines += [Content(""), *_compiled(state, width), join(("How long each part took", BOLD))]
     for phase, word in PHASES.items():
         took_s = state.phase_s(phase, now)
         ended = state.phases.get(phase)
@@ -160,6 +167,44 @@ def _prepared(state: RunState, now: float) -> list[Content]:
         fact("Written", (fmt.size(prepared.bytes) if prepared.bytes else fmt.UNKNOWN, BOLD), BLOCK),
         fact("Left", (fmt.duration(left_s), BOLD), BLOCK),
     ]
+
+
+def _compiling(state: RunState, width: int, now: float) -> list[Content]:
+    """How far compiling is, and what for."""
+    found, known_t = state.compilation, known_until(state, now)
+    left_s = found.left_s(known_t)
+    left: Part = (fmt.duration(left_s), BOLD) if left_s >= 1 else ("longer than expected", MUTED)
+    how = "all at once" if found.is_dynamic else "one after another"
+    lengths: Part = (fmt.UNKNOWN, MUTED)
+    if found.num_lengths is not None:
+        lengths = join((fmt.count(found.num_lengths), BOLD), (f", {how}" if found.num_lengths > 1 else "", MUTED))
+    return [
+        fact("Compiling", (found.progress(known_t), BOLD), width),
+        fact("Left", left, width),
+        fact("Lengths", lengths, width),
+        *wrap(text("Steps are faster then. The code stays on disk for the next start.", MUTED), width),
+    ]
+
+
+def _compiled(state: RunState, width: int) -> list[Content]:
+    """What became of compiling, or why steps run as they are; nothing where that is not known."""
+    found = state.compilation
+    result = found.result
+    if result is None:
+        return []
+    took = f", in {fmt.duration(found.took_s)}" if found.took_s is not None else ""
+    lines = [fact("Compiled", join(("no", BOLD)), width)]
+    if result.is_compiled:
+        lengths = f", {fmt.plural(found.num_lengths, 'length')} of pieces" if found.num_lengths else ""
+        lines = [
+            fact("Compiled", join(("yes", BOLD), (took, MUTED)), width),
+            fact("Shapes", join((found.shapes or fmt.UNKNOWN, BOLD), (lengths, MUTED)), width),
+            fact("CUDA graphs", join(("yes" if result.has_graphs else "no", BOLD)), width),
+        ]
+    if found.reason:
+        why = wrap(found.reason, width - LABEL)
+        lines += [fact("" if row else "Why not", line, width) for row, line in enumerate(why)]
+    return [*lines, Content("")]
 
 
 class SpeedPanel(Panel):

@@ -68,7 +68,7 @@ def known_until(state: RunState, now: float) -> float:
 def default_panel(state: RunState) -> str:
     """The panel shown under the tab strip until another one is chosen."""
     view = view_of(state)
-    if view is View.PREPARING:
+    if view is View.PREPARING or (view is View.TRAINING and state.is_compiling and not is_silent(state)):
         return "speed"
     if view.is_broken or is_silent(state):
         return "log"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from acestep_tui import format as fmt
 from acestep_tui.runs.commands import AskedCommand, News
 from acestep_tui.runs.measures import step_seconds
-from engine.contract import events
+from engine.contract import events, memory_events
 from engine.contract.event_base import Event
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def doing(state: RunState) -> str:
         return _SPAN_WORDS[state.span].format(fmt.count(state.step_now))
     if state.phase == "train":
         return f"training step {fmt.count(state.step_now + 1)}"
-    return _PHASE_WORDS.get(state.phase, "")
+    return "compiling the steps" if state.is_compiling else _PHASE_WORDS.get(state.phase, "")
 
 
 def write(state: RunState, event: Event, t: float) -> None:
@@ -214,6 +214,8 @@ def _write_fact(state: RunState, event: Event, t: float) -> None:
             log.chat(t, "✓", event.file, "good")
         case events.ModelLoaded() if event.summary:
             log.add(t, " ", event.summary)
+        case memory_events.StepsCompiled():
+            _write_compilation(state, event, t)
         case events.RunWarning():
             log.add(t, "▲", event.message, "warning")
             state.news.append(News(event.kind, "▲", "warning", *_sentences(event.message)))
@@ -225,6 +227,20 @@ def _write_fact(state: RunState, event: Event, t: float) -> None:
             _write_answer(state, event, t)
         case events.RunEnded():
             _write_end(state, event, t)
+
+
+def _write_compilation(state: RunState, event: memory_events.StepsCompiled, t: float) -> None:
+    log, found = state.log, state.compilation
+    if found.is_under_way:
+        log.begin(t, f"compiling the steps, about {fmt.duration(found.expected_s)} …")
+        return
+    log.end()
+    if found.has_new_shape:
+        log.chat(t, " ", f"a further shape compiled in {fmt.duration(event.took_s)}, {found.shapes}")
+    elif event.is_compiled:
+        log.add(t, "✓", found.outcome, "good")
+    elif not state.has_warned_of_speed:
+        log.add(t, " ", found.outcome)
 
 
 def _write_outcome(state: RunState, event: events.AdapterExported | events.Proofs, t: float) -> None:

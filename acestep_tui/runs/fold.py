@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acestep_tui.runs import diary, measures
+from acestep_tui.runs.compilation import Compilation
 from acestep_tui.runs.prepared import Preparation
 from engine.contract import event_lines, events, memory_events
 from engine.contract.event_base import Event
@@ -105,7 +106,7 @@ def _begin(state: RunState, event: events.RunStarted, t: float) -> None:
     state.num_steps_of_start = 0
     # Its time left was that of a training that ended (or was to have fewer steps).
     state.step = replace(state.step, eta_s=None) if state.step is not None and state.step.step <= resumed else None
-    state.measured = None
+    state.measured, state.compilation = None, Compilation()
     state.plan, state.data, state.prepared, state.sampling = None, None, Preparation(), None
     state.vram_highest_bytes = state.ram_highest_bytes = None
     state.exported, state.proofs, state.ended, state.ended_in = None, None, None, ""
@@ -149,6 +150,8 @@ def _fold_fact(state: RunState, event: Event, t: float) -> None:
         setattr(state, name, event)
         return
     match event:
+        case memory_events.StepsCompiled():
+            state.compilation.take(event, t)
         case events.FileProblem():
             state.problems.append(event)
         case events.RunWarning():

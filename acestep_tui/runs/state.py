@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_tui.runs import diary, fold, measures
 from acestep_tui.runs.commands import AskedCommand, News
+from acestep_tui.runs.compilation import Compilation
 from acestep_tui.runs.facts import CrashFacts, FolderFacts, SilentFacts, WorkerFacts
 from acestep_tui.runs.log import RunLog
 from acestep_tui.runs.measures import Split, Trend
@@ -53,6 +54,7 @@ class RunState:
 
     plan: events.Plan | None = None
     measured: memory_events.MemoryMeasured | None = None
+    compilation: Compilation = field(default_factory=Compilation)
     data: events.DataReady | None = None
     model: events.ModelLoaded | None = None
     step: events.Step | None = None
@@ -161,6 +163,16 @@ class RunState:
         download = self.download
         is_on = self.phase == "scan" and download is not None and download.done_bytes < download.total_bytes
         return download if is_on else None
+
+    @property
+    def is_compiling(self) -> bool:
+        """Whether steps are being compiled: the longest part of the warm-up, where there is one."""
+        return self.phase == "warmup" and self.compilation.is_under_way
+
+    @property
+    def has_warned_of_speed(self) -> bool:
+        """Whether a warning has said why steps are slower than they could be."""
+        return any(warning.code == "not_compiled" for warning in self.warnings)
 
     @property
     def is_measuring(self) -> bool:

@@ -59,5 +59,5 @@ def status(state: RunState, verdict: Verdict, *, now: float | None = None) -> St
         return Status("‖", "paused", "paused")
     if state.span:
         return Status("◐", _SPAN_WORDS[state.span], "busy")
-    word = _WORDS.get(state.phase, "starting")
+    word = "compiling" if state.is_compiling else _WORDS.get(state.phase, "starting")
     return Status("●" if word == "training" else "◐", word, "busy")

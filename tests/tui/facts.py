@@ -168,6 +168,25 @@ def training_course(now: float = NOW, *, folder: Path = FOLDER) -> Course:
     return course
 
 
+def compiling_course() -> Course:
+    """Steps are being compiled for 14 s; three lengths of pieces."""
+    course = begun(NOW - 60)
+    course.phase(NOW - 40, "cache", 20.0, "23 of 23 songs")
+    course.phase(NOW - 15, "load", 21.0)
+    course.say(NOW - 14, events.PhaseStarted(phase="warmup"), events.StepsCompiled(expected_s=60.0, num_lengths=3))
+    course.say(NOW - 1, hardware(6.0, 40.0, 55.0, 110.0, 40.0))
+    return course
+
+
+def eager_course(*reasons: str) -> Course:
+    """Step 1 of a run whose steps are not compiled."""
+    course = compiling_course()
+    course.say(NOW, events.StepsCompiled(is_compiled=False, has_graphs=False, took_s=14.0, reasons=reasons))
+    course.say(NOW, events.PhaseEnded(phase="warmup", seconds=14.0), events.PhaseStarted(phase="train", total=TOTAL))
+    _steps(course, [1], NOW)
+    return course
+
+
 def stalled_course() -> Course:
     """Saving step 1,250 for 1 min 14 s (monitor-stalled)."""
     course = training_course(NOW)
@@ -246,7 +265,7 @@ def crashed_course() -> Course:
 
 
 # The moment at which each mock-up is looked at.
-PREPARING_NOW = TRAINING_NOW = NOW
+PREPARING_NOW = COMPILING_NOW = TRAINING_NOW = NOW
 STALLED_NOW = NOW + 14 + 74
 FINISHED_NOW = NOW
 CRASHED_NOW = NOW - 1 + 3 * 3600

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from acestep_tui.runs.registry import remember
+from engine.contract.event_base import Event
+from engine.contract.event_lines import encode
 from engine.contract.run_dir import ADAPTER_FILE, GUARD_FILE, RunDir
 from tests.tui.record import HOME, PID, RECORDINGS
 
@@ -66,6 +68,11 @@ def step(number: int) -> Until:
     return lambda event: event["kind"] == "step" and event["step"] == number
 
 
+def phase(name: str) -> Until:
+    """Up to the end of a phase."""
+    return lambda event: event["kind"] == "phase_ended" and event["phase"] == name
+
+
 def kind(name: str, number: int = 1) -> Until:
     """Up to the so-many-th event of a kind."""
     seen = 0
@@ -98,6 +105,13 @@ def alive(run: RunDir) -> Iterator[None]:
         yield
 
 
+def say_more(run: RunDir, t: float, *said: Event) -> None:
+    """Let the run's worker have said more, at a time."""
+    first_seq = len(run.events_jsonl.read_text(encoding="utf-8").splitlines())
+    with run.events_jsonl.open("a", encoding="utf-8") as file:
+        file.writelines(encode(event, seq=seq, t=t) for seq, event in enumerate(said, start=first_seq))
+
+
 def last_time(run: RunDir) -> float:
     """Seconds of the last event."""
     return float(json.loads(run.events_jsonl.read_text(encoding="utf-8").splitlines()[-1])["t"])
@@ -112,4 +126,4 @@ def rename(run: RunDir, name: str) -> RunDir:
     return RunDir(target)
 
 
-__all__ = ["PID", "alive", "kind", "last_time", "recorded_run", "rename", "step"]
+__all__ = ["PID", "alive", "kind", "last_time", "phase", "recorded_run", "rename", "say_more", "step"]

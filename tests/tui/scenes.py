@@ -25,10 +25,11 @@ from acestep_tui.wizard.fields import STEP_IDS
 from acestep_tui.wizard.goals import goal_values
 from acestep_tui.wizard.steps.dataset import DatasetStep, SongRows
 from acestep_tui.wizard.steps.model import ModelStep
+from engine.contract.events import PhaseStarted, RunWarning, StepsCompiled
 from engine.contract.fields_base import WizardStep
 from engine.contract.model_files import DEMO_MODEL
 from tests.tui.harness import screen_text, until
-from tests.tui.recorded import kind, step
+from tests.tui.recorded import kind, phase, say_more, step
 from tests.tui.world import World
 
 Then = Callable[[Pilot[Any]], Awaitable[None]]
@@ -108,6 +109,7 @@ def monitor(name: str, scenario: str, **values: Any) -> Scene:
     def prepare(world: World, settings: dict[str, Any]) -> AceStepApp:
         last = until_event() if until_event else None
         run = world.run(scenario, name=_NAMES[scenario], until=last, is_alive=is_alive, after_s=after_s)
+        say_more(run, world.now - after_s, *values.get("and_then", ()))
         if away_s:
             note_seen(run, world.now - away_s)
             assert entry_path(run).with_suffix(".seen").exists()
@@ -131,6 +133,18 @@ def _is_examined(screen: MonitorScreen) -> bool:
 
 
 TRAINING = monitor("monitor", "finished", until=lambda: step(96), is_alive=True)
+COMPILING = monitor(
+    "monitor-compiling", "finished", until=lambda: phase("load"), is_alive=True, after_s=14.0,
+    and_then=(PhaseStarted(phase="warmup"), StepsCompiled(expected_s=60.0, num_lengths=3)),
+)  # fmt: skip
+_WHY = "Cannot find a working triton installation"
+NOT_COMPILED = monitor(
+    "not-compiled", "finished", until=lambda: step(96), is_alive=True,
+    and_then=(
+        RunWarning(code="not_compiled", message=f"the model is not compiled, so steps are slower: {_WHY}"),
+        StepsCompiled(is_compiled=False, has_graphs=False, took_s=14.0, reasons=(f"the compiler failed: {_WHY}",)),
+    ),
+)  # fmt: skip
 FINISHED = monitor("monitor-finished", "finished", after_s=60.0)
 MONITOR = (
     TRAINING,
@@ -138,12 +152,15 @@ MONITOR = (
     monitor("monitor-stopped", "stopped", after_s=60.0),
     monitor("monitor-crashed", "crashed", after_s=600.0, is_examined=True),
     monitor("monitor-failed", "failed", after_s=60.0),
+    COMPILING,
     monitor("monitor-preparing", "finished", until=lambda: kind("cache_progress", 9), is_alive=True),
     monitor("monitor-paused", "paused", until=lambda: kind("paused"), is_alive=True, after_s=30.0),
     monitor("monitor-silent", "finished", until=lambda: step(96), is_alive=True, after_s=134.0, is_examined=True),
 )
 PAGES = (
     TRAINING.pressed("loss", "1", "z"),
+    NOT_COMPILED.pressed("speed-not-compiled", "2", "z", shows="Compiled"),
+    NOT_COMPILED.pressed("monitor-not-compiled", "7"),
     FINISHED.pressed("samples", "5", "z", shows="step 120"),
     FINISHED.pressed("saves", "6", "z", shows="checkpoint"),
     FINISHED.pressed("log", "7", "z"),

@@ -86,7 +86,7 @@ def test_nothing_is_known_before_the_first_event():
     assert [value(state, label) for label in ("Done", "Left", "Loss", "Held-out loss", "Speed", "GPU memory")] == [
         "–"
     ] * 6
-    assert bar_share(state)[0] is None
+    assert bar_share(state, NOW)[0] is None
     assert "○ scan   ○ prepare" in phase_row(state, NOW, 78, has_times=False).plain
 
 

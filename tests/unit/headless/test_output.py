@@ -8,9 +8,11 @@ import pytest
 
 from acestep_tui.headless.output import JsonOutput, PlainOutput, QuietOutput
 from acestep_tui.headless.summary import Ending
+from acestep_tui.headless.terminal import TerminalOutput
 from acestep_tui.runs.state import RunState
 from acestep_tui.runs.tail import EventTail
 from engine.contract import event_lines, events
+from engine.contract.memory_events import StepsCompiled
 from engine.contract.run_dir import RunDir
 
 NOTES = ["▲ lora_rank 999 is very high", "▲ the list of runs cannot be written", "The old run is now x.1."]
@@ -53,3 +55,19 @@ def test_where_events_are_not_for_people_all_notes_are(tmp_path, lines, capsys, 
     for line in lines:
         output.event(line, RunState())
     assert capsys.readouterr().err.splitlines() == NOTES
+
+
+def test_on_a_terminal_what_became_of_compiling_is_one_line(tmp_path, capsys):
+    said = (
+        events.PhaseStarted(phase="warmup"),
+        StepsCompiled(expected_s=60.0),
+        StepsCompiled(is_compiled=True, has_graphs=True, took_s=25.0, num_shapes=1),
+        StepsCompiled(is_compiled=True, has_graphs=True, took_s=8.0, num_shapes=2),
+    )
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(event_lines.encode(one, seq=seq, t=float(seq)) for seq, one in enumerate(said)))
+    output, state = TerminalOutput(), RunState()
+    for line in EventTail(path).poll():
+        state.fold(line.record)
+        output.event(line, state)
+    assert capsys.readouterr().err.splitlines() == ["✓ compile   steps compiled in 25 s: 1 shape so far, CUDA graphs"]

@@ -59,6 +59,20 @@ def line(event: events.Event) -> str:
             'run_ended outcome=failed exit_code=4 steps=0 error="no \\"caption\\"\\nanywhere"',
         ),
         (
+            events.StepsCompiled(expected_s=60.0, num_lengths=3),
+            "steps_compiled expected_s=60 num_lengths=3",
+        ),
+        (
+            events.StepsCompiled(is_compiled=True, has_graphs=True, took_s=25.31, num_shapes=1, num_lengths=3),
+            "steps_compiled is_compiled=true has_graphs=true num_shapes=1 num_lengths=3 took_s=25.3",
+        ),
+        (
+            events.StepsCompiled(
+                is_compiled=False, has_graphs=False, reasons=("capturing failed: a b", "no C compiler")
+            ),
+            'steps_compiled is_compiled=false has_graphs=false reasons="capturing failed: a b; no C compiler"',
+        ),
+        (
             events.Step(step=2, total=120, loss=math.nan, lr=2.53e-4, step_s=123.4),
             "step step=2 total=120 loss=nan lr=2.53e-04 step_s=123",
         ),

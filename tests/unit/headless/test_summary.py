@@ -8,6 +8,7 @@ from acestep_tui.headless.summary import Ending, summary_lines
 from acestep_tui.runs import registry
 from acestep_tui.runs.state import RunState
 from engine.contract import events
+from engine.contract.memory_events import MemoryMeasured, StepsCompiled
 from engine.contract.run_dir import GUARD_FILE, RunDir
 
 AGAIN = ["acestep-tui", "--run", "presets/demo.json"]
@@ -156,3 +157,17 @@ def test_the_clip_named_is_that_of_the_caption_by_the_trained_weights(run: RunDi
     state.samples = [one for one in state.samples if one.name in ("unconditional", "unconditional_ema")]
     (line,) = [one for one in summary_lines(state, run, Ending("ended", 0)) if "test clip" in one]
     assert line.endswith("/validation/step_120_unconditional.wav   4.0 s")
+
+
+def test_a_card_that_trained_slower_than_it_can_is_told_with_the_reason(run: RunDir) -> None:
+    state = finished()
+    state.compilation.take(StepsCompiled(is_compiled=False, reasons=("no C compiler is installed",)), 0.0)
+    row = "  steps           not compiled: no C compiler is installed"
+    assert row not in summary_lines(state, run, Ending("ended", 0)), "a processor is slow either way"
+    measured = MemoryMeasured(peak_bytes=1, used_bytes=2, total_bytes=3, step_s=0.2, bucket="60 s", batch_size=1)
+    state.measured = measured
+    assert row in summary_lines(state, run, Ending("ended", 0))
+    state.compilation.take(StepsCompiled(is_compiled=True, has_graphs=False, reasons=("a loss scaler",)), 0.0)
+    assert "  steps           no CUDA graphs: a loss scaler" in summary_lines(state, run, Ending("ended", 0))
+    state.compilation.take(StepsCompiled(is_compiled=True, has_graphs=True), 0.0)
+    assert not any("steps  " in line for line in summary_lines(state, run, Ending("ended", 0)))

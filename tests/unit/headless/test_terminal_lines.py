@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from acestep_tui.headless.terminal import bar, bar_line, phase_row, plan_line, problem_rows, summary_rows
-from acestep_tui.runs.state import RunState
+from acestep_tui.headless.terminal import (
+    bar,
+    bar_line,
+    compiled_line,
+    phase_row,
+    plan_line,
+    problem_rows,
+    summary_rows,
+)
+from acestep_tui.runs.state import RunState, fold_all
 from engine.contract import events
+from tests.unit.runs.build import T0, records, started
+
+NOW = T0 + 100.0
 
 
 def training(done: int = 86, **changes: object) -> RunState:
@@ -15,34 +26,34 @@ def training(done: int = 86, **changes: object) -> RunState:
 
 
 def test_training_bar_as_in_the_design() -> None:
-    text = bar_line(training(), 120)
+    text = bar_line(training(), 120, NOW)
     assert text == f"◐ train     {bar(86 / 120, 40)}    86 of 120  loss 0.7312  1.6 steps/s  21 s left"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 def test_bar_line_fits_and_keeps_its_positions(width: int) -> None:
-    lines = [bar_line(training(done), width) for done in (1, 9, 10, 99, 120)]
+    lines = [bar_line(training(done), width, NOW) for done in (1, 9, 10, 99, 120)]
     assert all(len(line) < width for line in lines)
     assert len({line.find("of 120") for line in lines}) == 1
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_bar_keeps_its_length_while_the_words_after_it_change(width: int) -> None:
-    lines = [bar_line(training(span=span), width) for span in ("", "save", "validate")]
+    lines = [bar_line(training(span=span), width, NOW) for span in ("", "save", "validate")]
     hurried = training()
     hurried.step = events.Step(step=86, total=120, loss=0.7312, lr=1e-4, step_s=0.0625, eta_s=0.2)
-    lines.append(bar_line(hurried, width))
+    lines.append(bar_line(hurried, width, NOW))
     assert len({line.count("━") + line.count("─") + line.count("╸") for line in lines}) == 1
     assert all("━" in line for line in lines)
     assert lines[-1].endswith("1 s left")
 
 
 def test_paused_and_saving_are_said() -> None:
-    assert bar_line(training(paused=True), 100).startswith("‖ train")
-    assert bar_line(training(paused=True), 100).endswith("paused")
-    assert bar_line(training(span="save"), 100).endswith("saving")
-    assert bar_line(RunState(), 100) == ""
-    assert bar_line(RunState(phase="load"), 100) == "◐ load      …"
+    assert bar_line(training(paused=True), 100, NOW).startswith("‖ train")
+    assert bar_line(training(paused=True), 100, NOW).endswith("paused")
+    assert bar_line(training(span="save"), 100, NOW).endswith("saving")
+    assert bar_line(RunState(), 100, NOW) == ""
+    assert bar_line(RunState(phase="load"), 100, NOW) == "◐ load      …"
 
 
 def test_bar_shapes() -> None:
@@ -106,6 +117,21 @@ def test_summary_wraps_sentences_and_keeps_commands_whole() -> None:
 def test_a_download_in_the_scan_has_its_own_words() -> None:
     state = RunState(phase="scan")
     state.download = events.DownloadProgress(model="a/b", done_bytes=3 * 2**30, total_bytes=8 * 2**30)
-    assert bar_line(state, 100) == "◐ scan      downloading the data set: 3.0 GB of 8.0 GB"
+    assert bar_line(state, 100, NOW) == "◐ scan      downloading the data set: 3.0 GB of 8.0 GB"
     state.download = events.DownloadProgress(model="a/b", done_bytes=8, total_bytes=8)
-    assert bar_line(state, 100) == "◐ scan      …"
+    assert bar_line(state, 100, NOW) == "◐ scan      …"
+
+
+def test_compiling_moves_a_bar_of_its_own_and_leaves_a_line() -> None:
+    begun = [started(), events.PhaseStarted(phase="warmup"), events.StepsCompiled(expected_s=60.0, num_lengths=3)]
+    state = fold_all(records(*begun))  # the third of them, two seconds after the first
+    assert bar_line(state, 120, T0 + 32.0) == f"◐ compile   {bar(0.5, 40)}   30 of about 60 s"
+    late = bar_line(state, 120, T0 + 92.0)
+    assert late.endswith("╸   90 of about 60 s"), "it is full only when it is done"
+    assert bar_line(state, 40, T0 + 32.0) == "◐ compile   30 of about 60 s"
+    done = events.StepsCompiled(is_compiled=True, has_graphs=True, took_s=25.3, num_shapes=1)
+    state = fold_all(records(*begun, done))
+    assert bar_line(state, 120, T0 + 32.0) == "◐ warm up   …"
+    assert compiled_line(state) == "✓ compile   steps compiled in 25 s: 1 shape so far, CUDA graphs"
+    state = fold_all(records(started(), events.StepsCompiled(is_compiled=False, reasons=("compile is off",))))
+    assert compiled_line(state) == "  compile   steps are not compiled: compile is off"
