@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.contract.errors import OutOfMemoryError
 from engine.hardware.host import read_host
+from engine.planning.block_ring import HOST_LEFT_FREE_BYTES
 
 Warn = Callable[[str, str], None]
 """``warn(code, message)``."""
@@ -19,7 +20,6 @@ Ticket = torch.cuda.Event | None
 """What `CopyStream.copy` gives and `CopyStream.wait` takes; None where the copy is done already."""
 
 _PORTABLE = 1  # cudaHostRegisterPortable
-_LEFT_FREE_BYTES = 1 << 30  # of main memory, for everything else
 
 
 def silent(_code: str, _message: str) -> None:
@@ -33,9 +33,9 @@ def require_room_for_blocks(num_bytes: int, num_blocks: int) -> None:
         OutOfMemoryError: They do not; it says how many would.
     """
     free = read_host().free_bytes
-    if not num_bytes or free is None or num_bytes + _LEFT_FREE_BYTES <= free:
+    if not num_bytes or free is None or num_bytes + HOST_LEFT_FREE_BYTES <= free:
         return
-    fitting = max(0, free - _LEFT_FREE_BYTES) * num_blocks // num_bytes
+    fitting = max(0, free - HOST_LEFT_FREE_BYTES) * num_blocks // num_bytes
     needed, there = f"{num_bytes / 2**30:.1f} GiB", f"{free / 2**30:.1f} GiB"
     blocks = "the block" if num_blocks == 1 else f"the {num_blocks} blocks"
     raise OutOfMemoryError(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+HOST_LEFT_FREE_BYTES = 1 << 30
+"""Of main memory, for everything else than what waits there for the device."""
+
 _SINGLE_BUFFER_BELOW = 10  # blocks: two buffers would be more than a fifth of them
 
 

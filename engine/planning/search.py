@@ -10,9 +10,10 @@ from engine.contract.config import Config
 from engine.contract.fields_base import Setting
 from engine.hardware.cuda_support import BF16_CAPABILITY
 from engine.hardware.machine import Device, Machine
+from engine.planning.block_ring import HOST_LEFT_FREE_BYTES
 from engine.planning.facts import DataFacts
 from engine.planning.sizes import ModelSizes
-from engine.planning.vram import GB, estimate_memory, estimate_ram
+from engine.planning.vram import GB, MemoryEstimate, estimate_memory, estimate_ram
 
 Verdict = Literal["fits", "tight", "too big"]
 
@@ -77,7 +78,7 @@ class Search:
     base: Mapping[str, Any]
     settings: Mapping[str, Setting]
     number_format: str
-    _needed: dict[Choice, int] = field(default_factory=dict)
+    _estimates: dict[Choice, MemoryEstimate] = field(default_factory=dict)
 
     def works(self, key: str) -> bool:
         """Whether a setting is declared and has its effect in this version."""
@@ -90,15 +91,25 @@ class Search:
 
     def needs(self, choice: Choice) -> int:
         """Bytes of the device's memory, estimated."""
-        if choice not in self._needed:
+        memory = self._memory(choice)
+        is_cpu = self.device.kind == "cpu"
+        return estimate_ram(memory, kind="cpu", sizes=self.sizes) if is_cpu else memory.used_bytes
+
+    def _memory(self, choice: Choice) -> MemoryEstimate:
+        if choice not in self._estimates:
             config = Config.from_dict({**self.base, **self.values(choice)})
             data = DataFacts(clip_s=(choice.piece_s,), bucket_s=(choice.piece_s,), num_captions=1)
-            memory = estimate_memory(
+            self._estimates[choice] = estimate_memory(
                 config, data=data, sizes=self.sizes, kind=self.device.kind, card_bytes=self.device.total_bytes
             )
-            is_cpu = self.device.kind == "cpu"
-            self._needed[choice] = estimate_ram(memory, kind="cpu", sizes=self.sizes) if is_cpu else memory.used_bytes
-        return self._needed[choice]
+        return self._estimates[choice]
+
+    def _can_wait(self, choice: Choice) -> bool:
+        """Whether main memory has room for what a choice lets wait there: a run that lacks it is refused."""
+        free = self.machine.ram_free_bytes
+        if free is None or not (choice.num_swapped or choice.offloads):
+            return True
+        return self._memory(choice).host_bytes + HOST_LEFT_FREE_BYTES <= free
 
     def best(self) -> tuple[Choice, Verdict | None]:
         """The first choice that fits, else the first that just fits, else the one that needs least."""
@@ -120,7 +131,9 @@ class Search:
             for precision in self._precisions():
                 for batch_size in self._batches():
                     for means in self._means(batch_size):
-                        yield Choice(piece_s, precision, batch_size, number_format=self.number_format, **means)
+                        choice = Choice(piece_s, precision, batch_size, number_format=self.number_format, **means)
+                        if self._can_wait(choice):
+                            yield choice
 
     def _means(self, batch_size: int) -> Iterator[dict[str, Any]]:
         """Ways to save memory, the quickest first: nothing, keep a part, compute all again, blocks in main memory."""

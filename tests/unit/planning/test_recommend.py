@@ -152,6 +152,13 @@ def test_where_nothing_quicker_fits_blocks_wait_in_main_memory():
     assert found.needed_bytes < proposed(with_cards(4), RESIDENT).needed_bytes
 
 
+def test_blocks_wait_only_where_main_memory_has_room_for_them():
+    # Twenty take 1.1 GB there, and 1 GB is left for everything else.
+    roomy, tight = (proposed(with_cards(4, ram_free_bytes=round(free * GB))) for free in (2.5, 1.5))
+    assert (roomy.values["musubi_blocks_to_swap"], roomy.verdict) == (20, "fits")
+    assert (tight.values["musubi_blocks_to_swap"], tight.verdict) == (8, "tight")
+
+
 @pytest.mark.parametrize("name", ["12 GB", "24 GB", "80 GB", "Mac 36 GB", "none"])
 def test_blocks_stay_where_there_is_room(name):
     assert proposed(MACHINES[name]).values["musubi_blocks_to_swap"] == 0
