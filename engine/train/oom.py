@@ -133,7 +133,14 @@ class Ladder:
             if rung is None and can_do_without:
                 raise GaveUpError(shortage.why)
             if rung is None:
-                raise memory_error(shortage.why, self.acting, saved_step=self._saved_step(), tried=self._tried)
+                raise memory_error(
+                    shortage.why,
+                    self.acting,
+                    saved_step=self._saved_step(),
+                    tried=self._tried,
+                    micro_batch=self.relief.micro_batch,
+                    device_kind=self.device.type,
+                )
             self._say(phase, shortage, rung)
 
     def pieces(self, batches: Sequence[Batch]) -> Sequence[Batch]:

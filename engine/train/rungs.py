@@ -9,6 +9,9 @@ from typing import Any
 from engine.contract.config import Config
 from engine.train.relief import Relief
 
+SMALLER_PRECISION = {"no_change": "int8-quanto", "int8-quanto": "int4-quanto"}
+"""The next smaller value of ``base_model_precision``."""
+
 QUARTERS = {1: "A quarter", 2: "Half", 3: "Three quarters"}
 
 
@@ -136,7 +139,7 @@ def quantise(now: Situation) -> Rung | None:
     config = now.config
     if config.model_type != "lora" or not config.oom_allow_quantisation:
         return None
-    smaller = {"no_change": "int8-quanto", "int8-quanto": "int4-quanto"}.get(config.base_model_precision)
+    smaller = SMALLER_PRECISION.get(config.base_model_precision)
     if smaller is None:
         return None
     name = smaller.partition("-")[0]

@@ -163,10 +163,11 @@ def as_user_error(error: BaseException) -> UserError | None:
     if is_disk_failure(error):
         return as_disk_error(error, action="writing", path=getattr(error, "filename", None) or "the run folder")
     if is_out_of_memory(error):
+        lines = str(error).strip().splitlines()  # Python's own error says nothing at all
         return OutOfMemoryError(
-            f"memory ran out: {str(error).splitlines()[0]}",
+            f"memory ran out: {lines[0] if lines else type(error).__name__}",
             hint="Lower train_batch_size, or set gradient_checkpointing true, or use shorter pieces "
-            "(audio.max_duration_seconds).",
+            "(audio_max_duration_seconds with long_clip pieces).",
         )
     return None
 
