@@ -79,8 +79,8 @@ def test_blocks_may_wait_beside_a_card_alone():
 
 
 def test_an_error_without_words_is_named_by_its_kind(tmp_path):
-    with pytest.raises(OutOfMemoryError, match="memory ran out: MemoryError"):
-        with memory_advice(Config.from_dict({}), RunDir(tmp_path)):
-            raise MemoryError
+    said = pytest.raises(OutOfMemoryError, match="memory ran out: MemoryError")
+    with said, memory_advice(Config.from_dict({}), RunDir(tmp_path)):
+        raise MemoryError
     ended = ending_of(MemoryError(), seconds=1.0)
     assert (ended.exit_code, ended.error) == (3, "memory ran out: MemoryError")
