@@ -212,34 +212,12 @@ def load(
     config, family, device = run.config, run.family, run.device
     tokenizer = LyricTokenizer(config.lyrics_language_detection)
     caches, ssl_weight = with_ssl_features(run, caches, songs, cache_policy(config, backends))
-    reader = sample_reader(
-        caches,
-        tokenizer,
-        config=config,
-        family=family,
-        reporter=run.reporter,
-        ssl_names=family.ssl_names if ssl_weight else (),
-        making=making_of(run, backends, caches, songs),
-    )
-    stream = sample_stream(songs, backends, reader, config=config, device=device)
+    reader, stream = samples_of(run, backends, songs, caches, tokenizer=tokenizer, has_features=ssl_weight > 0)
     warn_of_repeats(run, stream)
     max_steps = num_steps(config, stream.sampler, warn=run.reporter.warn)
-
-    def build() -> Built:
-        built = build_model(
-            run.memory.acting,
-            family,
-            max_steps=max_steps,
-            with_projectors=ssl_weight > 0,
-            device=device,
-            start=run.start,
-            warn=run.reporter.warn,
-        )
-        put_state(run, songs, built, stream, checkpoint_folder)
-        return built
-
-    run.memory.num_blocks = read_transformer_config(family.checkpoint.transformer).num_layers
-    built = run.memory.attempt("load", build, kinds=LOADING, retries=1)
+    built = build(
+        run, songs, stream, max_steps=max_steps, with_projectors=ssl_weight > 0, checkpoint_folder=checkpoint_folder
+    )
     run.memory.model, run.memory.step = built.model, built.state.step
     speed = Speed.of(
         config,
@@ -288,6 +266,50 @@ def load(
         program=CheckpointProgram.of(config.post_checkpoint_script, warn=run.reporter.warn),
     )
     return trainer, built
+
+
+def samples_of(
+    run: Run, backends: Backends, songs: Songs, caches: Caches, *, tokenizer: LyricTokenizer, has_features: bool
+) -> tuple[SampleReader, SampleStream]:
+    """What reads a song's cached files, and the stream of batches over it."""
+    reader = sample_reader(
+        caches,
+        tokenizer,
+        config=run.config,
+        family=run.family,
+        reporter=run.reporter,
+        ssl_names=run.family.ssl_names if has_features else (),
+        making=making_of(run, backends, caches, songs),
+    )
+    return reader, sample_stream(songs, backends, reader, config=run.config, device=run.device)
+
+
+def build(
+    run: Run,
+    songs: Songs,
+    stream: SampleStream,
+    *,
+    max_steps: int,
+    with_projectors: bool,
+    checkpoint_folder: Path | None,
+) -> Built:
+    """The model with what trains, and a checkpoint's state in it; once more with less where memory runs out."""
+
+    def once() -> Built:
+        built = build_model(
+            run.memory.acting,
+            run.family,
+            max_steps=max_steps,
+            with_projectors=with_projectors,
+            device=run.device,
+            start=run.start,
+            warn=run.reporter.warn,
+        )
+        put_state(run, songs, built, stream, checkpoint_folder)
+        return built
+
+    run.memory.num_blocks = read_transformer_config(run.family.checkpoint.transformer).num_layers
+    return run.memory.attempt("load", once, kinds=LOADING, retries=1)
 
 
 def put_state(run: Run, songs: Songs, built: Built, stream: SampleStream, checkpoint_folder: Path | None) -> None:
