@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from engine.contract.config import Config
 from engine.contract.fields import SETTINGS_BY_KEY
+from engine.contract.optimizers import optimizer_name
 from engine.planning.activations import policy_of
 from engine.planning.facts import USUAL_LYRIC_TOKENS, USUAL_TEXT_TOKENS, DataFacts, DeviceKind
 from engine.planning.memory_terms import MemoryTerms
@@ -24,6 +25,21 @@ from engine.planning.weights import num_swapped, plain_bytes
 Basis = Literal["measured", "computed"]
 
 MEASURED_FILE = Path(__file__).with_name("measured_memory.json")
+_NOT_VARIED = (
+    "mixed_precision",
+    "base_model_default_dtype",
+    "gradient_checkpointing_interval",
+    "gradient_accumulation_steps",
+    "gradient_precision",
+    "set_grads_to_none",
+    "acestep_lora_target",
+    "peft_lora_target_modules",
+    "lyrics_embedder_train",
+    "use_ema",
+    "scheduled_sampling_max_step_offset",
+)
+"""Settings that change what a step takes, and that every cell has as they come."""
+
 TOLERANCE_SHARE, TOLERANCE_BYTES = 0.05, 300_000_000
 """By how much a plan may be off where it was measured: the larger of a share and so many bytes."""
 
@@ -129,27 +145,39 @@ def basis_of(config: Config, *, data: DataFacts, sizes: ModelSizes, kind: Device
     """Whether steps like these were measured: the same kind of run, between the smallest and the largest measured."""
     published = published_sizes()
     same_model = (sizes.num_blocks, sizes.inner_dim) == (published.num_blocks, published.inner_dim)
-    if kind != "cuda" or not same_model or config.mixed_precision == "no":
+    if kind != "cuda" or not same_model or _differs(config):
         return "computed"
     is_full = config.model_type == "full"
+    num_waiting = num_swapped(config, sizes)
     alike = [
         cell
         for cell in measured_cells()
         if (cell.rank is None) == is_full
         and cell.precision == ("no_change" if is_full else config.base_model_precision)
         and cell.recompute == policy_of(config)
-        and bool(cell.swap) == bool(num_swapped(config, sizes))
+        and bool(cell.swap) == bool(num_waiting)
         and cell.offload == bool(config.get("activation_offload"))
         and cell.ssl == data.has_features
     ]
     if not alike:
         return "computed"
-    here = [data.longest_s, config.train_batch_size, data.longest_s * config.train_batch_size]
-    there = [[cell.seconds, cell.batch, cell.seconds * cell.batch] for cell in alike]
+    here = [data.longest_s, config.train_batch_size, data.longest_s * config.train_batch_size, num_waiting]
+    there = [[cell.seconds, cell.batch, cell.seconds * cell.batch, cell.swap] for cell in alike]
     if not is_full:
         here.append(config.lora_rank)
         there = [[*row, cell.rank or 0] for row, cell in zip(there, alike, strict=True)]
     within = all(
         min(column) <= value <= max(column) for value, column in zip(here, zip(*there, strict=True), strict=True)
     )
+    # Fewer tokens than were measured take less, by little; more may take much.
+    most_text, most_lyrics = max(cell.text_tokens for cell in alike), max(cell.lyric_tokens for cell in alike)
+    within = within and data.num_text_tokens <= most_text and data.num_lyric_tokens <= most_lyrics
     return "measured" if within else "computed"
+
+
+def _differs(config: Config) -> bool:
+    """Whether a setting that no cell varies is otherwise than in the cells."""
+    plain = Config.from_dict({"mixed_precision": "bf16"})
+    if optimizer_name(config.optimizer) != optimizer_name(plain.optimizer):
+        return True
+    return any(config[key] != plain[key] for key in _NOT_VARIED)

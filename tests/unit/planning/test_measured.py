@@ -94,6 +94,26 @@ def test_only_what_lies_between_measured_steps_counts_as_measured():
     assert basis(train_batch_size=64) == "computed"
     assert basis(kind="mps") == basis(sizes=demo_sizes()) == basis(mixed_precision="no") == "computed"
     assert basis(data=DataFacts((2000.0,), (2000.0,), num_captions=1)) == "computed"
+    assert basis(data=dataclasses.replace(data, num_lyric_tokens=100)) == "measured"
+    assert basis(data=dataclasses.replace(data, num_lyric_tokens=2000)) == "computed"
+
+
+@pytest.mark.parametrize(
+    ("values", "is_measured"),
+    [
+        ({"musubi_blocks_to_swap": 16}, True),
+        ({"musubi_blocks_to_swap": 5}, False),
+        ({"gradient_checkpointing_interval": 4}, False),
+        ({"gradient_accumulation_steps": 8}, False),
+        ({"mixed_precision": "fp16"}, False),
+        ({"optimizer": "torch-sgd"}, False),
+        ({"acestep_lora_target": "attn_qkv"}, False),
+    ],
+)
+def test_what_no_cell_varies_is_measured_only_as_it_comes(values, is_measured):
+    data = DataFacts((60.0,), (60.0,), num_captions=1)
+    found = basis_of(PLAIN.config().replace(**values), data=data, sizes=published_sizes(), kind="cuda")
+    assert (found == "measured") is is_measured
 
 
 def test_the_fit_finds_coefficients_again_and_half_of_the_cells_tests_it():
