@@ -69,3 +69,8 @@ def clip_bytes(config: Config, sizes: ModelSizes, kind: DeviceKind, card_bytes: 
     if kind == "cuda" and not config.keep_vae_loaded:  # they come one after the other, and not before there is work
         return max(int(sampling), max(decoder, vocoder) + decoding)
     return decoder + vocoder + max(int(sampling), decoding)
+
+
+def kept_codec_bytes(config: Config, sizes: ModelSizes) -> int:
+    """What the codec takes between test clips too (``keep_vae_loaded``)."""
+    return (sizes.num_codec_decoder + sizes.num_vocoder) * 4 if config.keep_vae_loaded else 0

@@ -209,7 +209,7 @@ def _memory_parts(config: Config, memory: MemoryEstimate, total: int, longest_s:
     ]
     if more:
         # Preparing and test clips come before and between the steps, with other models in the card: the most counts.
-        is_clip = memory.validate_bytes == memory.peak_bytes
+        is_clip = memory.validate_bytes == memory.peak_bytes or more == memory.codec_bytes
         parts.append(Part("clip" if is_clip else "prepare", more))
     return (*parts, Part("spare", total - training - more))
 

@@ -13,7 +13,7 @@ from engine.contract.config import Config
 from engine.planning.activations import Activations, activations
 from engine.planning.average import average_bytes, average_on_device
 from engine.planning.disk import num_clips
-from engine.planning.encoders import clip_bytes, prepare_bytes
+from engine.planning.encoders import clip_bytes, kept_codec_bytes, prepare_bytes
 from engine.planning.facts import DataFacts, DeviceKind
 from engine.planning.memory_terms import MemoryTerms, memory_terms
 from engine.planning.sizes import ModelSizes
@@ -41,6 +41,7 @@ class MemoryEstimate:
         base_bytes: Outside torch's allocator: the CUDA context.
         slack_bytes: What the allocator holds beyond the peak.
         host_bytes: What lies in main memory instead, beside a card.
+        codec_bytes: The codec where it stays between test clips.
         has_encoders_beside: Songs or captions are prepared while training, so the encoders stay.
     """
 
@@ -54,13 +55,14 @@ class MemoryEstimate:
     validate_bytes: int = 0
     slack_bytes: int = 0
     host_bytes: int = 0
+    codec_bytes: int = 0
     has_encoders_beside: bool = False
 
     @property
     def train_bytes(self) -> int:
         """The fullest moment of a step."""
         training = self.weights_bytes + self.adapter_bytes + self.optimizer_bytes + self.activation_bytes
-        return training + (self.encoder_bytes if self.has_encoders_beside else 0)
+        return training + self.codec_bytes + (self.encoder_bytes if self.has_encoders_beside else 0)
 
     @property
     def phases(self) -> dict[str, int]:
@@ -130,6 +132,7 @@ def estimate_memory(
         validate_bytes=int(resident + step.casts + workspace) + clip if clip else 0,
         host_bytes=(0 if is_here else average)
         + (waiting_bytes(config, sizes) + int(step.host) if kind == "cuda" else 0),
+        codec_bytes=kept_codec_bytes(config, sizes) if clip else 0,
         has_encoders_beside=any(config[key] for key in _PREPARES_BESIDE),
     )
     return _with_slack(estimate, terms, kind)

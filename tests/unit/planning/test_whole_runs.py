@@ -57,3 +57,14 @@ def test_only_on_a_card_do_the_decoder_and_the_vocoder_come_one_after_the_other(
     visiting = clip_bytes(config, SIZES, "cuda")
     both = visiting + SIZES.num_codec_decoder * 4
     assert clip_bytes(config, SIZES, "mps") == clip_bytes(config.replace(keep_vae_loaded=True), SIZES, "cuda") == both
+
+
+def test_a_codec_that_stays_between_clips_lies_beside_the_steps() -> None:
+    def steps(**values: object) -> int:
+        config = Config.from_dict({"validation_prompt": "pop", **values})
+        data = DataFacts((60.0,), (60.0,), num_captions=1)
+        return estimate_memory(config, data=data, sizes=SIZES, kind="cuda").train_bytes
+
+    codec = (SIZES.num_codec_decoder + SIZES.num_vocoder) * 4
+    assert steps(keep_vae_loaded=True) - steps() == codec
+    assert steps(keep_vae_loaded=True, validation_disable=True) == steps(), "without clips it is never loaded"
