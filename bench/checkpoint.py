@@ -26,7 +26,7 @@ from engine.model.autoencoder import EXPECTED_DCAE
 from engine.model.card import real_config
 from engine.model.parameter_names import checkpoint_shapes
 from engine.model.tensor_file import write_tensors
-from engine.model.tiny import write_tokenizer
+from engine.model.tiny import write_tiny_checkpoint, write_tokenizer
 from engine.model.vocoder import Vocoder, VocoderConfig, checkpoint_tensors
 
 UMT5_BASE = {
@@ -147,5 +147,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.checkpoint", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--layers", type=int, default=24)
+    parser.add_argument("--tiny", action="store_true", help="the tiny model, with which a script is tried")
     options = parser.parse_args()
-    print(write_released_sizes(options.folder, num_layers=options.layers))
+    write_tiny = options.tiny and not options.folder.is_dir()
+    if write_tiny:
+        write_tiny_checkpoint(options.folder)
+    elif not options.tiny:
+        write_released_sizes(options.folder, num_layers=options.layers)
+    print(options.folder)

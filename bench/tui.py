@@ -6,7 +6,6 @@ user starts it; a terminal in memory (pyte) sees what arrives. Each figure is a 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.machine import processor
 from engine.contract import event_lines, events
 from engine.contract.config import Config
 from engine.contract.fields import SETTINGS
@@ -72,15 +72,6 @@ def main() -> int:
     (RESULTS / "tui.md").write_text(f"# The screens\n\n{head}\n\n{table(figures)}", encoding="utf-8")
     print((RESULTS / "tui.md").read_text(encoding="utf-8"))
     return 0 if all(figure.holds for figure in figures) else 1
-
-
-def processor() -> str:
-    """The processor's name as the kernel tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def table(figures: list[Figure]) -> str:
