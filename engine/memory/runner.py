@@ -40,9 +40,14 @@ class GroupRunner:
         self.blocks_per_group = 1
 
     @property
+    def is_all_here(self) -> bool:
+        """Whether nothing waits in main memory: only then may a pass be recorded once and replayed (CUDA graphs)."""
+        return self.swap is None and self.offload is None
+
+    @property
     def recomputes_inside(self) -> bool:
         """Whether each block does the recomputing, and nothing is to be done around it."""
-        is_plain = self.swap is None and self.offload is None and self.blocks_per_group == 1
+        is_plain = self.is_all_here and self.blocks_per_group == 1
         return self.policy == "full" and self.are_blocks_compiled and is_plain
 
     def __call__(self, function: Runner, hidden: Tensor, context: Any, indices: range, wanted: frozenset[int]) -> Any:
@@ -59,7 +64,7 @@ class GroupRunner:
             if self.swap is not None:
                 raise RuntimeError(f"block swap needs the recompute policy full, not {self.policy}")
             return function(hidden, context, indices, wanted)
-        if self.swap is None and self.offload is None:
+        if self.is_all_here:
             return recomputed(function, hidden, context, indices, wanted)
         run = _Rerun(self, function, hidden, indices)
         return recomputed(run, context, indices, wanted)

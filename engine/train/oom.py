@@ -20,6 +20,7 @@ from engine.contract.config import Config
 from engine.contract.errors import ConfigError, OutOfMemoryError
 from engine.contract.events import MemorySteppedDown, RunWarning
 from engine.contract.run_dir import RunDir, checkpoint_step
+from engine.memory.compile import is_compiled
 from engine.memory.live import set_memory_means
 from engine.model.quantise import QuantisedLinear, quantisation_of, quantise_layers
 from engine.model.transformer import AceStepTransformer
@@ -180,6 +181,7 @@ class Ladder:
                 num_blocks=self.num_blocks,
                 batch=batch,
                 effective_batch=self.config.train_batch_size * self.config.gradient_accumulation_steps,
+                is_compiled=self.model is not None and is_compiled(self.model),
             )
             rung = next_rung(left, situation)
             if rung is None:

@@ -26,6 +26,7 @@ class Situation:
         num_blocks: Of the model.
         batch: Most samples that the work under way takes at once.
         effective_batch: Samples of a step.
+        is_compiled: The blocks are compiled, which they are not while a part of them is recomputed.
     """
 
     config: Config
@@ -34,6 +35,7 @@ class Situation:
     num_blocks: int = 0
     batch: int = 1
     effective_batch: int = 1
+    is_compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +79,20 @@ def smaller_micro_batch(now: Situation) -> Rung | None:
 
 
 def recompute(now: Situation) -> Rung | None:
-    """Inner results are computed again instead of kept: the cheap part first, then all."""
+    """Inner results are computed again instead of kept: the cheap part first, then all; compiled blocks all at once."""
     config = now.config
-    if not config.gradient_checkpointing:
+    if not config.gradient_checkpointing and not now.is_compiled:
         return _settings(
             "recompute_selective",
             now,
             {"gradient_checkpointing": True, "gradient_checkpointing_policy": "selective"},
             "Part of the inner results is now computed again instead of kept: same result, slower steps",
         )
-    if config.gradient_checkpointing_policy != "full" or (config.gradient_checkpointing_interval or 1) > 1:
+    if not _recomputes_all(now) or (config.gradient_checkpointing_interval or 1) > 1:
         return _settings(
             "recompute_full",
             now,
-            {"gradient_checkpointing_policy": "full", "gradient_checkpointing_interval": None},
+            _RECOMPUTE_ALL,
             "All inner results are now computed again instead of kept: same result, slower steps",
         )
     return None

@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.batches.collate import Batch
 from engine.contract.config import Config
 from engine.memory.graphs import MicroStepGraphs
+from engine.memory.runner import runner_of
 from engine.model.family import ModelFamily
 from engine.model.keyed_dropout import sample_keys
 from engine.objective.loss import LossTerms
@@ -146,7 +147,8 @@ def _accumulate(state: TrainState, cpu_batch: Batch, share: float, maths: Maths)
 def _replayed(state: TrainState, batch: Batch, keys: Tensor, share: float, maths: Maths) -> LossTerms | None:
     """The same by CUDA graphs; None where there are none for the batch."""
     graphs = maths.graphs
-    if graphs is None or any(batch.walks):
+    # What waits in main memory may do so only since memory ran out: what a graph would replay is no longer so then.
+    if graphs is None or any(batch.walks) or not runner_of(state.model).is_all_here:
         return None
     key = graphs.key_of(batch)
     captured = graphs.get(key)

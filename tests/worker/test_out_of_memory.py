@@ -186,6 +186,48 @@ def test_every_rung_is_taken_in_turn_and_kept_for_the_next_start(
     assert "train_batch_size changed since" in warnings(run_dir, "memory_relief_forgotten")[0]
 
 
+class Recorder:
+    """In the place of CUDA graphs: asked for each micro-batch that may be recorded, it records none."""
+
+    is_capturing = False
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.cleared = 0
+
+    def key_of(self, batch: Any) -> tuple[object, ...]:
+        return (batch.bucket,)
+
+    def get(self, key: object) -> None:
+        return None
+
+    def is_due(self, key: object) -> bool:
+        self.asked.append(1)
+        return False
+
+    def clear(self) -> None:
+        self.cleared += 1
+
+
+def test_what_waits_in_main_memory_is_no_part_of_a_recorded_step(
+    workshop: Workshop, undisturbed, monkeypatch, as_on_a_card
+):
+    settings = SETTINGS | {"train_batch_size": 1, "gradient_checkpointing": True}
+    whole, recorder, real = undisturbed(**settings), Recorder(), trainer_module.Trainer.__post_init__
+
+    def made(trainer: trainer_module.Trainer) -> None:
+        real(trainer)
+        trainer.speed.graphs = recorder  # type: ignore[assignment]
+
+    monkeypatch.setattr(trainer_module.Trainer, "__post_init__", made)
+    fail(monkeypatch, step_module, "clip_gradients", calls=range(2, 4))
+    run_dir = workshop.run_dir(**settings)
+    assert workshop.train(run_dir) == 0
+    assert rungs_of(run_dir) == [("train", "activation_offload"), ("train", "block_swap")]
+    assert len(recorder.asked) == 3 and recorder.cleared >= 2, "two steps, and the third until it ran out"
+    assert_same(run_dir, whole)
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 def test_fewer_digits_only_with_consent_and_exit_3_at_the_end(workshop: Workshop, monkeypatch, as_on_a_card, allowed):
     settings = SETTINGS | {"checkpointing_steps": 2, "oom_allow_quantisation": allowed}
