@@ -44,6 +44,7 @@ class Row:
         settings: As a user writes them.
         goal: What the issue asks for, in words.
         num_steps: Of the run; the last are measured.
+        has_features: Whether it trains with musical features (SSL losses) too.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Row:
     settings: Mapping[str, Any]
     goal: str = ""
     num_steps: int = NUM_STEPS
+    has_features: bool = False
 
 
 _PLAIN, _RECOMPUTED = {"gradient_checkpointing": False}, {"gradient_checkpointing": True}
@@ -60,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     Row("8x60-recomputed", 8, _RECOMPUTED, "≥ 2,300 audio-s/s, ≤ 8 GiB"),
     Row("1x60-int8", 1, {**_RECOMPUTED, "base_model_precision": "int8-quanto"}, "≤ 55 ms"),
     Row("1x60-recomputed", 1, _RECOMPUTED),
+    Row("1x60-ssl", 1, _PLAIN, has_features=True),
     Row("1x60-eager", 1, {**_PLAIN, "compile": "off"}, num_steps=NUM_COMPARED),
     Row("1x60-eager-fp32", 1, {**_PLAIN, "compile": "off", "mixed_precision": "no"}, num_steps=NUM_COMPARED),
     Row("8x60-eager", 8, {**_PLAIN, "compile": "off"}),
@@ -70,7 +73,7 @@ ROWS: tuple[Row, ...] = (
 
 def settings_of(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool) -> dict[str, Any]:
     """A row as a user would write it; songs are written in front of it."""
-    from bench.vram_rows import CPU_SETTINGS, USUAL
+    from bench.vram_rows import CPU_SETTINGS, USUAL, feature_settings
     from bench.vram_songs import write_songs
     from engine.train.device import choose_device
 
@@ -86,6 +89,7 @@ def settings_of(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool) -> dic
         "train_batch_size": row.batch,
         "max_train_steps": row.num_steps,
         **row.settings,
+        **(feature_settings(work) if row.has_features else {}),
         **({} if on_card else CPU_SETTINGS),
     }
 
@@ -159,6 +163,10 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which no row is begun")
     options = parser.parse_args()
     began = time.monotonic()
+    from engine.__main__ import set_environment
+
+    set_environment()  # as the worker does, whose own call comes too late where torch is there already
+    from bench.vram_rows import write_feature_models
     from bench.vram_worker import choose_context, in_child
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -167,9 +175,12 @@ def main() -> None:
     checkpoint = options.work / ("tiny" if options.tiny else "checkpoint")
     in_child(lambda: _write_checkpoint(checkpoint, is_tiny=options.tiny))
     print(f"[{time.monotonic() - began:6.1f}] checkpoint", flush=True)
+    rows = [row for row in ROWS if not options.rows or row.name in options.rows]
+    if any(row.has_features for row in rows):
+        in_child(lambda: write_feature_models(options.work, is_tiny=options.tiny))
     results = []
-    for row in ROWS:
-        if (options.rows and row.name not in options.rows) or time.monotonic() - began > options.budget:
+    for row in rows:
+        if time.monotonic() - began > options.budget:
             continue
         profile = options.out / f"profile_{row.name}.txt" if options.profile else None
         result = measure(row, checkpoint, options.work, is_tiny=options.tiny, profile=profile)

@@ -134,14 +134,23 @@ class Rows:
         """The settings for musical features, with the folders of `write_feature_models`."""
         if not row.has_features:
             return {"ace_step_ssl_loss_weight": 0.0}
-        paths = {model.path_key: str(self.work / "feature_models" / model.name) for model in FEATURE_MODELS}
-        return {"ace_step_ssl_loss_weight": 0.1, "ssl_models": "required", **paths}
+        return feature_settings(self.work)
 
     def write_feature_models(self) -> None:
         """Both models with random weights. Touches the card."""
-        for model in FEATURE_MODELS:
-            folder = self.work / "feature_models" / model.name
-            write_published(folder, model, is_tiny=self.is_tiny, device=choose_device())
+        write_feature_models(self.work, is_tiny=self.is_tiny)
+
+
+def feature_settings(work: Path) -> dict[str, Any]:
+    """Train with musical features of the models that `write_feature_models` put there."""
+    paths = {model.path_key: str(work / "feature_models" / model.name) for model in FEATURE_MODELS}
+    return {"ace_step_ssl_loss_weight": 0.1, "ssl_models": "required", **paths}
+
+
+def write_feature_models(work: Path, *, is_tiny: bool) -> None:
+    """Both models of musical features with random weights, on the device that trains."""
+    for model in FEATURE_MODELS:
+        write_published(work / "feature_models" / model.name, model, is_tiny=is_tiny, device=choose_device())
 
 
 def verdict(row: Row, result: Mapping[str, Any]) -> dict[str, Any]:
