@@ -69,6 +69,7 @@ class Ladder:
     step: int = 0
     give_back: Callable[[], None] = lambda: None
     _tried: list[str] = field(default_factory=list)
+    _taken: tuple[Relief, set[RungOf]] | None = None  # what acted before the last rung, and its kinds
 
     @classmethod
     def of(cls, run_dir: RunDir, config: Config, device: torch.device, emitter: Emitter) -> Ladder:
@@ -113,24 +114,30 @@ class Ladder:
             OutOfMemoryError: No rung is left, or nothing could be restored; says what to set.
             GaveUpError: The same, with ``can_do_without``.
         """
+        passed_over: set[RungOf] = set()
+        self._taken = None
         while True:
             try:
                 return work()
             except Exception as error:
-                if not is_out_of_memory(error):
+                # While a model is loaded as the rung says, main memory may turn out to have no room for what waits.
+                is_of_rung = isinstance(error, OutOfMemoryError) and self.model is None and self._taken is not None
+                if not is_out_of_memory(error) and not is_of_rung:
                     raise
                 # The traceback holds the frames, and they hold what is to be freed.
                 shortage = self._read(error)
             self._free()  # first, so that there is room for what is put back
             is_restored = restore()
             release_memory(self.device)
-            if is_restored and retries > 0:
+            if is_of_rung:
+                self._take_back(passed_over)
+            elif is_restored and retries > 0:
                 retries -= 1
                 self._say(phase, shortage, None)
                 continue
             rung = None
             if is_restored:
-                rung = self._take_next(kinds, batch())
+                rung = self._take_next(kinds, batch(), passed_over)
             if rung is None and can_do_without:
                 raise GaveUpError(shortage.why)
             if rung is None:
@@ -169,9 +176,8 @@ class Ladder:
         gc.collect()
         release_memory(self.device)
 
-    def _take_next(self, kinds: Sequence[RungOf], batch: int) -> Rung | None:
+    def _take_next(self, kinds: Sequence[RungOf], batch: int, passed_over: set[RungOf]) -> Rung | None:
         """Go down to the next rung; one that takes more memory to get to than there is, is passed over."""
-        passed_over: set[RungOf] = set()
         while True:
             left = [kind for kind in kinds if kind not in passed_over]
             situation = Situation(
@@ -186,7 +192,8 @@ class Ladder:
             rung = next_rung(left, situation)
             if rung is None:
                 return None
-            before, self.relief = self.relief, rung.relief
+            self._taken = self.relief, {kind for kind in left if kind(situation) == rung}
+            self.relief = rung.relief
             try:
                 self.follow()
             except Exception as error:
@@ -194,12 +201,19 @@ class Ladder:
                 if not is_out_of_memory(error) and not isinstance(error, OutOfMemoryError | ConfigError):
                     raise
                 self._read(error)
-                self.relief = before
-                passed_over |= {kind for kind in left if kind(situation) == rung}
+                self._take_back(passed_over)
                 self._free()
                 continue
             keep_relief(self.run_dir, self.relief, self.config)
             return rung
+
+    def _take_back(self, passed_over: set[RungOf]) -> None:
+        """The last rung cannot be had: act as before it, and never come to it again in this attempt."""
+        assert self._taken is not None
+        self.relief, kinds = self._taken
+        self._taken = None
+        passed_over |= kinds
+        keep_relief(self.run_dir, self.relief, self.config)
 
     def follow(self) -> None:
         """Make the model in memory do as `acting` says."""
