@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from engine.model.attention import BlockContext
     from engine.model.transformer import AceStepTransformer
 
-MOST_SHAPES = 64
-"""Compilations of one function; a run of more shapes is compiled for any length instead (`dynamic`)."""
+MOST_COMPILATIONS = 128
+"""Of one function, beyond which torch gives up. More than `engine.train.speed` asks for: it counts shapes itself."""
 
 
 def set_compiled(model: AceStepTransformer, is_compiled: bool, *, dynamic: bool = False) -> None:
@@ -45,7 +45,7 @@ def set_compiled(model: AceStepTransformer, is_compiled: bool, *, dynamic: bool 
     # Under older names in older versions.
     for name in ("recompile_limit", "cache_size_limit"):
         if hasattr(dynamo, name):
-            setattr(dynamo, name, MOST_SHAPES)
+            setattr(dynamo, name, MOST_COMPILATIONS)
     plain, recomputed, lyric = (
         _InTraining(compiled(function, dynamic=dynamic))
         for function in (run_block, _run_block_recomputed, _run_lyric_layer)

@@ -35,6 +35,9 @@ FEWEST_STEPS = 300
 MOST_STATIC_LENGTHS = 8
 """Lengths of pieces that are compiled one by one; with more of them one compilation serves all."""
 
+MOST_STATIC_SHAPES = 32
+"""Shapes of batches that are compiled one by one, before one compilation serves all that are still to come."""
+
 CONDITION_MULTIPLE = 128
 """Captions and lyrics are padded to multiples of so many tokens where steps are compiled: few shapes, little to do."""
 
@@ -155,6 +158,10 @@ class Speed:
     def seen(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         """Count the shapes of what a step is about to work on; gives the same batches back."""
         self._shapes.update(_shape_of(batch) for batch in batches)
+        if self.is_compiled and not self.is_dynamic and len(self._shapes) > MOST_STATIC_SHAPES:
+            # Short lyrics and long ones, each with each length: it would not end for hours.
+            self.is_dynamic = True
+            set_compiled(self.model, True, dynamic=True)
         return batches
 
     def without_on_failure(self, work: Callable[[], T], *, restore: Callable[[], bool]) -> T:
@@ -167,6 +174,7 @@ class Speed:
             restore: Undoes what a broken-off ``work`` did; where it cannot, what ``work`` raised is raised.
         """
         began, num_shapes, num_reasons = time.monotonic(), len(self._shapes), len(self.reasons)
+        was_dynamic = self.is_dynamic
         while True:
             try:
                 done = work()
@@ -174,7 +182,7 @@ class Speed:
             except Exception as error:
                 if not self._steps_back(error) or not restore():
                     raise
-        has_compiled_more = self.is_compiled and not self.is_dynamic and len(self._shapes) > num_shapes
+        has_compiled_more = self.is_compiled and not was_dynamic and len(self._shapes) > num_shapes
         if not self._is_warming_up and (has_compiled_more or len(self.reasons) > num_reasons):
             self.tell(time.monotonic() - began)
         return done

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -18,6 +18,22 @@ from engine.cache.on_demand import UnusableClipError
 from engine.contract.backends import Backends, LocalBackend
 from engine.contract.config import Config
 from engine.train.prepare import Songs
+
+
+class Stream(Protocol):
+    """Groups of micro-batches, one a step, from a given step on."""
+
+    def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
+        """Endless; closing the iterator ends its threads."""
+
+    def longest(self, step: int) -> Sequence[Batch]:
+        """A step's micro-batches of the longest songs that come from a step on."""
+
+    def epoch_of(self, step: int) -> float:
+        """Passes over the data done at a step."""
+
+    def position(self, step: int) -> dict[str, Any]:
+        """State by backend id at a step, for the checkpoint."""
 
 
 @dataclass

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ from engine.train.speed import Speed
 from engine.train.state import TrainState
 from engine.train.step import Maths, begin_step, rollout_facts
 from engine.train.step_clock import StepClock
+from engine.train.stream import Stream
 from engine.train.undo import StepStart
 from engine.train.validate import ClipMaker, HeldOutLoss, Interrupted, measure_average
 from engine.train.weights import TrainedWeights
@@ -44,22 +45,6 @@ PAUSE_POLL_S = 0.2
 
 MOST_UNREAD = 2
 """Steps that the device may be behind the host. More would only make the monitor late: two keep the device busy."""
-
-
-class Stream(Protocol):
-    """Groups of micro-batches, one a step, from a given step on."""
-
-    def groups(self, from_step: int) -> Generator[Sequence[Batch], None, None]:
-        """Endless; closing the iterator ends its threads."""
-
-    def longest(self, step: int) -> Sequence[Batch]:
-        """A step's micro-batches of the longest songs that come from a step on."""
-
-    def epoch_of(self, step: int) -> float:
-        """Passes over the data done at a step."""
-
-    def position(self, step: int) -> dict[str, Any]:
-        """State by backend id at a step, for the checkpoint."""
 
 
 @dataclass

@@ -29,12 +29,16 @@ class Model:
     """Stands for a model: only whether it is compiled is asked."""
 
     is_compiled = True
+    is_dynamic = False
+
+    def set_compiled(self, wanted: bool, *, dynamic: bool = False) -> None:
+        self.is_compiled, self.is_dynamic = wanted, dynamic
 
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Speed, list[events.Event]]]:
     monkeypatch.setattr(speed_module, "is_compiled", lambda model: model.is_compiled)
-    monkeypatch.setattr(speed_module, "set_compiled", lambda model, wanted: setattr(model, "is_compiled", wanted))
+    monkeypatch.setattr(speed_module, "set_compiled", Model.set_compiled)
     said: list[events.Event] = []
     emitter = Emitter(tmp_path / "events.jsonl")
     emitter.listen(said.append)
@@ -72,6 +76,18 @@ def test_a_step_of_a_further_shape_is_told(told, change):
     assert [(event.num_shapes, event.is_compiled) for event in said] == [(2, True)]
     run(speed, a_batch(**{change: 256}))
     assert len(said) == 1
+
+
+def test_after_many_shapes_one_compilation_serves_all_that_follow(told, monkeypatch):
+    monkeypatch.setattr(speed_module, "MOST_STATIC_SHAPES", 3)
+    speed, said = told
+    for num_lyrics in (128, 256, 384):
+        run(speed, a_batch(num_lyrics=num_lyrics))
+    assert not speed.is_dynamic and not speed.model.is_dynamic
+    run(speed, a_batch(num_lyrics=512))
+    assert speed.is_dynamic and speed.model.is_dynamic and speed.model.is_compiled
+    run(speed, a_batch(num_lyrics=640))
+    assert [(event.num_shapes, event.is_dynamic) for event in said] == [(1, False), (2, False), (3, False), (4, True)]
 
 
 def test_where_one_compilation_serves_all_lengths_no_shape_is_told(told):
