@@ -134,10 +134,7 @@ def _memory_rows(state: RunState, width: int) -> list[Content]:
     if is_preparing(state):
         planned = None  # the plan is training's; the encoders have their own, smaller need
     highest = state.vram_highest_bytes
-    # A reading counts what the allocator keeps at hand and other programs have too, a measured peak does not.
-    measured = state.measured
-    expected = planned if measured is None else max(measured.peak_bytes, measured.used_bytes or 0)
-    is_over = expected is not None and highest is not None and highest > expected * 1.1
+    is_over = planned is not None and highest is not None and highest > planned * 1.1
     rows = [
         figure("Memory", of_gigabytes(used, total), width),
         bar(width, share_of(used, total), mark=share_of(planned, total)),

@@ -152,9 +152,12 @@ class RunState:
 
     @property
     def planned_vram_bytes(self) -> int | None:
-        """Memory of the card that training takes: measured by a real step, before that the plan's estimate."""
+        """Memory of the card that training takes: measured by a real step, before that the plan's estimate.
+
+        Both count what the allocator keeps at hand, as the readings of the card do.
+        """
         if self.measured is not None:
-            return self.measured.peak_bytes
+            return max(self.measured.peak_bytes, self.measured.used_bytes or 0)
         return (self.plan.vram_bytes or None) if self.plan is not None else None
 
     @property

@@ -51,8 +51,6 @@ def memory_block(view: PlanView, kind: str) -> Block:
 
 def memory_basis(view: PlanView) -> str:
     """How sure the memory is, as a sentence."""
-    if view.is_measured:
-        return "Memory was measured by a real step."
     if view.basis == "measured":
         off = fmt.size(max(TOLERANCE_BYTES, TOLERANCE_SHARE * (view.memory.amount or 0)))
         return f"Memory ± {off}: steps like these were measured."

@@ -6,7 +6,6 @@ Cheap enough (well under 20 ms) to be made again on each key. What is not known 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,7 +87,6 @@ class PlanView:
         num_steps: Steps of the run.
         num_epochs: Passes over the songs; None before they are known.
         verdict: The worst of memory and disk; None while neither is known.
-        is_measured: A real step replaced the estimate of the memory.
         basis: Whether steps like these were measured when the plan was made, or only computed.
     """
 
@@ -99,7 +97,6 @@ class PlanView:
     num_steps: int
     num_epochs: float | None
     verdict: Verdict | None
-    is_measured: bool = False
     basis: Basis = "computed"
 
 
@@ -157,31 +154,6 @@ def worst(*verdicts: Verdict | None) -> Verdict | None:
     """The worst of some verdicts; unknown ones do not count."""
     known = [one for one in verdicts if one is not None]
     return max(known, key=("fits", "tight", "too big").index, default=None)
-
-
-def with_measured(view: PlanView, peak_bytes: int, step_s: float) -> PlanView:
-    """The plan with the memory and the time of a real step in the place of the estimate.
-
-    Args:
-        view: The estimate.
-        peak_bytes: What the device lost to the run (`used_bytes` of the event ``memory_measured``).
-        step_s: Seconds of the step.
-    """
-    memory = dataclasses.replace(
-        view.memory,
-        amount=float(peak_bytes),
-        parts=_rescaled(view.memory.parts, view.memory.amount, float(peak_bytes)),
-        verdict=judged(float(peak_bytes), view.memory.free),
-    )
-    seconds = view.seconds
-    if seconds.amount is not None and view.step_s:
-        parts = tuple(
-            dataclasses.replace(part, amount=step_s * view.num_steps) if part.kind == "train" else part
-            for part in seconds.parts
-        )
-        seconds = dataclasses.replace(seconds, amount=sum(part.amount for part in parts), parts=parts)
-    verdict = worst(memory.verdict, view.disk.verdict)
-    return dataclasses.replace(view, memory=memory, seconds=seconds, step_s=step_s, verdict=verdict, is_measured=True)
 
 
 def _longest(config: Config, data: DataFacts | None) -> DataFacts:
@@ -268,12 +240,6 @@ def _seconds(
         Part("clips", duration.validate_s, count=num_clips(config, num_steps)),
     )
     return Total(duration.total_s, None, parts), duration.step_s
-
-
-def _rescaled(parts: Sequence[Part], old: float | None, new: float) -> tuple[Part, ...]:
-    """The parts of another total: a measured peak does not say whose its bytes are, so each keeps its share."""
-    factor = new / old if old else 1.0
-    return tuple(dataclasses.replace(part, amount=part.amount * factor) for part in parts)
 
 
 def _optional(value: int | None) -> float | None:

@@ -8,7 +8,7 @@ import pytest
 
 from engine.contract.config import Config
 from engine.planning.facts import DataFacts
-from engine.planning.plan_view import judged, plan_for, with_measured, worst
+from engine.planning.plan_view import judged, plan_for, worst
 from engine.planning.sizes import published_sizes
 from tests.unit.planning.machines import GB, mac, with_cards
 
@@ -114,16 +114,6 @@ def test_passes_and_steps_are_counted_in_songs():
     found = plan(max_train_steps=0, num_train_epochs=10)
     assert found.num_steps == 220
     assert plan(max_train_steps=0, num_train_epochs=10, train_batch_size=4).num_steps == 60
-
-
-def test_a_measured_step_replaces_the_estimate():
-    before = plan()
-    after = with_measured(before, peak_bytes=12 * GB, step_s=2.0)
-    assert (after.memory.amount, after.verdict, after.is_measured) == (12 * GB, "too big", True)
-    assert sum(part.amount for part in after.memory.parts) == pytest.approx(12 * GB)
-    train = next(part.amount for part in after.seconds.parts if part.kind == "train")
-    assert train == 4000
-    assert sum(part.amount for part in after.seconds.parts) == pytest.approx(after.seconds.amount)
 
 
 def test_a_plan_is_made_on_each_key():

@@ -139,4 +139,9 @@ def test_a_measured_step_takes_the_place_of_the_estimate_until_the_next_start():
     assert "highest 9.0, planned about 8.0" in "\n".join(line.plain for line in gpu.body(before, 37, 9))
     assert "highest 9.0, measured 7.0" in "\n".join(line.plain for line in gpu.body(after, 37, 9))
     assert "Measured with one step" in "\n".join(line.plain for line in gpu.page(after, 78, 40))
+    # What the card lost is more than torch had allocated, and is what a reading of the card is held against.
+    lost = dataclasses.replace(measured, used_bytes=9 * 2**30)
+    assert "highest 9.0, measured 9.0" in "\n".join(
+        line.plain for line in gpu.body(fold_all(records(card, plan, lost, reading)), 37, 9)
+    )
     assert fold_all(records(started(), plan, measured, started(), plan)).planned_vram_bytes == 8 * 2**30
