@@ -42,6 +42,7 @@ CONDITION_MULTIPLE = 128
 """Captions and lyrics are padded to multiples of so many tokens where steps are compiled: few shapes, little to do."""
 
 _OF_THE_COMPILER = ("torch._dynamo", "torch._inductor", "torch._functorch", "torch.fx", "triton")
+_WAITS = "weights or inner results wait in main memory"
 _COLD_S, _WARM_S = 60.0, 15.0
 """Seconds of the warm-up while nothing is known of it: without compiled code on the disk, and with it."""
 
@@ -76,8 +77,8 @@ def why_no_graphs(config: Config, device: torch.device, state: TrainState) -> st
         return "a full fine-tune's gradients would have to stay in memory"
     if state.scaler is not None:
         return "the loss scaler of fp16 looks at every step"
-    if runner.swap is not None or runner.offload is not None:
-        return "weights or inner results wait in main memory"
+    if not runner.is_all_here:
+        return _WAITS
     return None
 
 
@@ -182,10 +183,18 @@ class Speed:
             except Exception as error:
                 if not self._steps_back(error) or not restore():
                     raise
+        self._drop_graphs_of_what_waits()
         has_compiled_more = self.is_compiled and not was_dynamic and len(self._shapes) > num_shapes
         if not self._is_warming_up and (has_compiled_more or len(self.reasons) > num_reasons):
             self.tell(time.monotonic() - began)
         return done
+
+    def _drop_graphs_of_what_waits(self) -> None:
+        """Memory ran out in a step, and something waits in main memory from now on: no graph is replayed any more."""
+        if self.graphs is not None and not runner_of(self.model).is_all_here:
+            self.make_room()
+            self.graphs = None
+            self.reasons.append(_WAITS)
 
     def _steps_back(self, error: Exception) -> bool:
         """Leave out what failed; False where the failure is nothing of ours."""

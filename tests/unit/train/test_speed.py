@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -117,6 +118,27 @@ def test_a_failure_is_told_with_its_reason(told):
     assert result.num_shapes is None
     run(speed, a_batch())
     assert len(said) == 2, "it is told once, and shapes of eager steps are not"
+
+
+def test_graphs_are_given_up_once_the_ladder_lets_something_wait(told, monkeypatch):
+    speed, said = told
+    runner = SimpleNamespace(is_all_here=True)
+    monkeypatch.setattr(speed_module, "runner_of", lambda model: runner)
+    cleared: list[bool] = []
+    speed.graphs = SimpleNamespace(clear=lambda: cleared.append(True))  # type: ignore[assignment]
+    speed.seen([a_batch()])
+    run(speed, a_batch())
+    assert speed.graphs is not None and said == []
+
+    def step_down() -> None:
+        runner.is_all_here = False
+
+    speed.without_on_failure(step_down, restore=lambda: True)
+    assert speed.graphs is None and cleared == [True]
+    assert (said[0].has_graphs, said[0].is_compiled) == (False, True)
+    assert said[0].reasons == ("weights or inner results wait in main memory",)
+    run(speed, a_batch())
+    assert len(said) == 1
 
 
 def test_what_is_no_failure_of_ours_is_not_caught(told):
