@@ -192,9 +192,9 @@ async def test_the_plan_follows_each_key(tmp_path):
         await pilot.press("tab", "5", "1", "2")
         await pilot.pause()
         assert screen.facts.plan.memory.amount > before
-        begun = time.perf_counter()
+        begun = time.process_time()
         screen._changed(screen.step.Changed(screen.step))
-        assert time.perf_counter() - begun < 0.1
+        assert time.process_time() - begun < 0.1
         assert row_with(app, "Plan") != plan_row
 
 

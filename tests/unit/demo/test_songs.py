@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -70,9 +71,9 @@ def test_the_sound_is_the_same_every_time(folder, tmp_path):
 
 def test_a_folder_that_is_there_is_left_alone(folder):
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    start = time.perf_counter()
+    start = time.process_time()
     assert songs.write_demo_songs(folder) == folder
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
@@ -99,14 +100,15 @@ def test_the_command_is_quick_and_needs_no_torch(tmp_path):
         "from engine.demo import songs\n"
         "assert songs.main() == 0 and 'torch' not in sys.modules\n"
     )
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", code, str(tmp_path / "songs")]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(tmp_path / "songs"), "")
-    # 1.5 s on an idle machine; the tests may share two cores with others.
-    assert time.perf_counter() - start < 8.0
+    # Of the processor, not of the clock: tests share two cores with others. It is 1.5 s on an idle machine.
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5.0
 
 
 def test_the_command_says_how_it_is_used(capsys, monkeypatch):

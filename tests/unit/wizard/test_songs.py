@@ -178,8 +178,8 @@ def test_a_thousand_songs_are_shown_at_once():
 
     songs = table(*(row(f"{number:04}.flac", *(["no_lyrics"] if number % 7 == 0 else [])) for number in range(1000)))
     songs.visible()
-    begun = time.perf_counter()
+    begun = time.process_time()
     songs.visible(text="lyrics none", problems_first=True)
     songs.counts()
     messages(songs)
-    assert time.perf_counter() - begun < 0.2
+    assert time.process_time() - begun < 0.2
