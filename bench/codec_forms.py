@@ -35,23 +35,23 @@ class Variant:
 
 
 def _half(dtype: torch.dtype, *, is_compiled: bool = False) -> CodecForm:
-    return CodecForm(dtype, is_channels_last=True, has_fused_norms=True, is_compiled=is_compiled)
+    return CodecForm(dtype, is_channels_last=True, is_fused=True, is_compiled=is_compiled)
 
 
 FP32 = Variant("fp32", AS_LOADED, tf32=False)
 VARIANTS: tuple[Variant, ...] = (
     FP32,
     Variant("tf32", AS_LOADED),
-    Variant("tf32, channels last, fused norms", _half(torch.float32)),
+    Variant("tf32, channels last, fused", _half(torch.float32)),
     Variant("bf16", CodecForm(torch.bfloat16)),
     Variant("fp16", CodecForm(torch.float16)),
     Variant("fp16, channels last", CodecForm(torch.float16, is_channels_last=True)),
-    Variant("fp16, channels last, fused norms", _half(torch.float16)),
-    Variant("bf16, channels last, fused norms", _half(torch.bfloat16)),
+    Variant("fp16, channels last, fused", _half(torch.float16)),
+    Variant("bf16, channels last, fused", _half(torch.bfloat16)),
 )
 COMPILED: tuple[Variant, ...] = (
     Variant("fp16, channels last, compiled", CodecForm(torch.float16, is_channels_last=True, is_compiled=True)),
-    Variant("fp16, channels last, fused norms, compiled", _half(torch.float16, is_compiled=True)),
+    Variant("fp16, channels last, fused, compiled", _half(torch.float16, is_compiled=True)),
 )
 
 

@@ -24,7 +24,7 @@ from bench.codec_forms import timed
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import SAMPLE_RATE, encoded_frames
-from engine.model.codec_form import AS_LOADED, best_form
+from engine.model.codec_form import AS_LOADED, best_form, vocoder_form
 from engine.model.family import AceStepV1
 from engine.model.load import resolve_checkpoint
 from engine.model.transformer import PATCH_CHANNELS, AceStepTransformer, ConditionInputs
@@ -178,16 +178,16 @@ def decoding(bench: Bench) -> list[dict[str, Any]]:
     codec, latents = bench.codec, torch.randn(1, 8, 16, bench.num_frames, device=bench.device)
     vocoder = codec.vocoder
     assert vocoder is not None
-    forms = {"float32": (AS_LOADED, False), "as loaded (TF32 on a card)": (AS_LOADED, True)}
-    forms["as used"] = (best_form(torch.float32, bench.device), True)
+    forms = {"float32": (AS_LOADED, AS_LOADED, False), "as loaded (TF32 on a card)": (AS_LOADED, AS_LOADED, True)}
+    forms["as used"] = (best_form(torch.float32, bench.device), vocoder_form(torch.float32, bench.device), True)
     rows: list[dict[str, Any]] = []
     exact: dict[str, Tensor] = {}
     with torch.no_grad():
         mel = codec._mel_of(latents, codec.dcae.decoder, overlapped=False)
         wave = torch.randn(2, round(bench.seconds * 44_100), device=bench.device) * 0.1
-        for name, (form, tf32) in forms.items():
+        for name, (of_decoder, of_vocoder, tf32) in forms.items():
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-            decoder, voice = in_form(codec.dcae.decoder, form), in_form(vocoder, form)
+            decoder, voice = in_form(codec.dcae.decoder, of_decoder), in_form(vocoder, of_vocoder)
             parts: dict[str, Callable[[], Tensor]] = {
                 "autoencoder": partial(codec._mel_of, latents, decoder, overlapped=False),
                 "vocoder": partial(codec._vocode, voice, mel),
@@ -217,8 +217,8 @@ def profile(bench: Bench, calls: CallSettings) -> dict[str, list[str]]:
 
     codec, latents = bench.codec, torch.randn(1, 8, 16, bench.num_frames, device=bench.device)
     assert codec.vocoder is not None
-    form = best_form(torch.float32, bench.device)
-    decoder, voice = in_form(codec.dcae.decoder, form), in_form(codec.vocoder, form)
+    decoder = in_form(codec.dcae.decoder, best_form(torch.float32, bench.device))
+    voice = in_form(codec.vocoder, vocoder_form(torch.float32, bench.device))
     x_t = bench.noise()
     found: dict[str, list[str]] = {}
     with torch.no_grad(), evaluated(bench.model):

@@ -3,59 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from engine.contract.errors import ModelError
-from engine.contract.model_files import read_config, weight_files
+from engine.contract.model_files import weight_files
 from engine.model.card import CODEC_RATE, FRAME_SAMPLES, LATENT_SCALE, LATENT_SHIFT, SAMPLE_RATE, whole_frames
 from engine.model.codec_encode import MelEncoder
-from engine.model.codec_form import AS_LOADED, CodecForm, best_form, in_form, laid_out
-from engine.model.codec_memory import visiting, window_frames
+from engine.model.codec_form import AS_LOADED, CodecForm, best_form, in_form, laid_out, vocoder_form
+from engine.model.codec_load import BOTH_PARTS, Part, check_mel_buffers, load_dcae, load_vocoder
+from engine.model.codec_memory import memory_room, on_processor, visiting, window_frames
 from engine.model.codec_stage import run_stage
 from engine.model.mel import LogMel, denormalise, normalise
 from engine.model.overlap import overlapped_mel, overlapped_wave
 from engine.model.resample import resample
-from engine.model.vocoder import Vocoder, VocoderConfig, fold_weight_norm
-from engine.model.weights import assign_tensors, read_tensors
+from engine.model.vocoder import Vocoder, VocoderConfig
 from engine.model.windows import in_windows
-from engine.planning.codec_window import WINDOWS
+from engine.planning.codec_window import USUAL_WINDOW
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderDC
 
-Part = Literal["encoder", "decoder"]
 Network = TypeVar("Network", bound=nn.Module)
-BOTH_PARTS: tuple[Part, ...] = ("encoder", "decoder")
 
 # Mel frames encoded at once by the full-resolution convolutions (24 s): about 140 MB a tensor in float32 with the real
 # widths, instead of 1.4 GB for four minutes.
-WINDOW_FRAMES = WINDOWS[0]
+WINDOW_FRAMES = USUAL_WINDOW
 
-EXPECTED_DCAE: dict[str, Any] = {
-    "in_channels": 2,
-    "latent_channels": 8,
-    "attention_head_dim": 32,
-    "encoder_block_types": ["ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"],
-    "decoder_block_types": ["ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"],
-    "encoder_block_out_channels": [128, 256, 512, 1024],
-    "decoder_block_out_channels": [128, 256, 512, 1024],
-    "encoder_layers_per_block": [2, 2, 3, 3],
-    "decoder_layers_per_block": [3, 3, 3, 3],
-    "encoder_qkv_multiscales": [[], [], [5], [5]],
-    "decoder_qkv_multiscales": [[], [], [5], [5]],
-    "downsample_block_type": "Conv",
-    "upsample_block_type": "interpolate",
-    "decoder_norm_types": "rms_norm",
-    "decoder_act_fns": "silu",
-    "scaling_factor": 0.41407,
-}
+_ROOM_FOR_COPIES = 2 * 2**30
+"""Free bytes of a device from which copies of the codec in another form, some 0.2 GiB, stay there."""
 
 
 class MusicCodec(nn.Module):
@@ -86,8 +68,9 @@ class MusicCodec(nn.Module):
         super().__init__()
         self.dcae, self.vocoder, self.notices = dcae, vocoder, notices
         self._visits: torch.device | None = None
+        self._placed: tuple[torch.device, bool] | None = None
         # Beside the modules, not among them: a copy of weights is no part of the codec.
-        self._waiting: dict[tuple[nn.Module, CodecForm], nn.Module] = {}
+        self._forms: dict[tuple[nn.Module, CodecForm], nn.Module] = {}
         self.log_mel = LogMel(mel_config)
         self.mel_factor = 2 ** (len(dcae.config.encoder_block_out_channels) - 1)
         if mel_config.sampling_rate != CODEC_RATE or mel_config.hop_length * self.mel_factor != FRAME_SAMPLES:
@@ -124,12 +107,12 @@ class MusicCodec(nn.Module):
         device = torch.device(device)
         dcae_files = weight_files(dcae_dir, variant=variant)
         vocoder_files = weight_files(vocoder_dir, variant=variant)
-        dcae, dcae_notices = _load_dcae(dcae_dir, dcae_files, dtype=dtype, device=device, parts=parts)
-        config, vocoder, vocoder_notices = _load_vocoder(
+        dcae, dcae_notices = load_dcae(dcae_dir, dcae_files, dtype=dtype, device=device, parts=parts)
+        config, vocoder, vocoder_notices = load_vocoder(
             vocoder_dir, vocoder_files, dtype=dtype, device=device, with_network="decoder" in parts
         )
         codec = cls(dcae, vocoder, config, notices=dcae_notices)
-        codec.notices += vocoder_notices + _check_mel_buffers(codec.log_mel, vocoder_files)
+        codec.notices += vocoder_notices + check_mel_buffers(codec.log_mel, vocoder_files)
         return codec.eval().requires_grad_(False)
 
     def place(self, device: torch.device, *, stays: bool = True) -> None:
@@ -140,26 +123,33 @@ class MusicCodec(nn.Module):
             stays: Whether the weights lie there from now on; else they wait in main memory, and autoencoder and vocoder
                 come one after the other, each only while it works.
         """
+        if self._placed == (device, stays):
+            return
         self.to(device if stays else "cpu")
-        self._visits = None if stays else device
-        self._waiting.clear()
+        self._visits, self._placed = None if stays else device, (device, stays)
+        self._forms.clear()
 
     @contextlib.contextmanager
     def _at_work(self, part: Network, *, is_exact: bool) -> Iterator[Network]:
         """The decoder or the vocoder where it works, itself or a copy in the form that is fastest there."""
         weight = next(part.parameters())
         device = weight.device if self._visits is None else self._visits
-        # Of the vocoder half precision would be five times slower: its one-dimensional kernels are made for TF32.
-        form = AS_LOADED if is_exact or part is self.vocoder else best_form(weight.dtype, device)
-        if self._visits is None:
+        choose = vocoder_form if part is self.vocoder else best_form
+        form = AS_LOADED if is_exact else choose(weight.dtype, device)
+        if self._visits is not None:
+            # Made in main memory, where it waits: the device never holds both, and half comes across.
+            with visiting(self._kept(part, form), device) as network:
+                yield network
+        elif memory_room(device)[1] >= _ROOM_FOR_COPIES:
+            yield self._kept(part, form)
+        else:
             yield in_form(part, form)
-            return
-        # Brought into its form in main memory and kept there: the device never holds both, and half comes across.
-        if (part, form) not in self._waiting:
-            self._waiting[part, form] = in_form(part, form)
-        network = cast(Network, self._waiting[part, form])
-        with visiting(network, device):
-            yield network
+
+    def _kept(self, part: Network, form: CodecForm) -> Network:
+        """A part in a form, made once: making it again would cost a clip as much as many steps."""
+        if (part, form) not in self._forms:
+            self._forms[part, form] = in_form(part, form)
+        return cast(Network, self._forms[part, form])
 
     @torch.no_grad()
     def encode(
@@ -247,12 +237,13 @@ class MusicCodec(nn.Module):
                 else:
                     wave = self._vocode(vocoder, mel)
                     length = -(-wave.shape[-1] * sample_rate // CODEC_RATE)
-                wave = resample(wave.float(), CODEC_RATE, sample_rate).cpu()
+                wave = resample(wave.float(), CODEC_RATE, sample_rate)
                 clips.append(wave[:, : length if lengths is None else int(lengths[index])])
         del vocoder
+        # Looked at where they are: a processor takes longer over it than the card takes for the clip.
         if not is_exact and not all(bool(torch.isfinite(clip).all()) for clip in clips):
             return self.decode(latents, sample_rate=sample_rate, lengths=lengths, overlapped=overlapped)
-        return clips
+        return [on_processor(clip) for clip in clips]
 
     def _mel_of(self, latent: torch.Tensor, decoder: nn.Module, *, overlapped: bool) -> torch.Tensor:
         """Log-mel ``(2, n_mels, 8·T)`` in float32 of latents ``(1, 8, 16, T)``."""
@@ -331,75 +322,3 @@ def _context_frames(layers: Sequence[int], *, multiple: int) -> int:
     """
     reach = 1 + sum((2 * count + 2) * 2**stage for stage, count in enumerate(layers))
     return -(-reach // multiple) * multiple
-
-
-def _load_dcae(
-    folder: Path, files: Sequence[Path], *, dtype: torch.dtype, device: torch.device, parts: Collection[Part]
-) -> tuple[AutoencoderDC, tuple[str, ...]]:
-    # diffusers costs seconds to import; only loading a codec pays for it.
-    from diffusers import AutoencoderDC
-
-    values = read_config(folder)
-    try:
-        with torch.device("meta"):
-            dcae = AutoencoderDC.from_config({key: value for key, value in values.items() if key[0] != "_"})
-    except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
-        raise ModelError(f"{folder / 'config.json'} does not describe an AutoencoderDC: {error}") from error
-    for part in BOTH_PARTS:
-        if part not in parts:
-            setattr(dcae, part, None)
-    prefixes = tuple(f"{part}." for part in BOTH_PARTS if part not in parts)
-    tensors = read_tensors(files, dtype=dtype, device=device, keep=lambda name: not name.startswith(prefixes))
-    assign_tensors(dcae, tensors, source=files[0])
-    return dcae, _differences(folder, values, EXPECTED_DCAE)
-
-
-def _load_vocoder(
-    folder: Path, files: Sequence[Path], *, dtype: torch.dtype, device: torch.device, with_network: bool
-) -> tuple[VocoderConfig, Vocoder | None, tuple[str, ...]]:
-    values = read_config(folder)
-    try:
-        config = VocoderConfig.from_dict(values)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{folder / 'config.json'} does not describe the vocoder: {error}") from error
-    notices = _differences(folder, values, VocoderConfig().to_dict())
-    if not with_network:
-        return config, None, notices
-    with torch.device("meta"):
-        vocoder = Vocoder(config)
-    # Folding the weight norm in float32 keeps the direction exact even when the network then runs in half precision.
-    stored = read_tensors(
-        files, dtype=torch.float32, device=device, keep=lambda name: name.split(".")[0] != "mel_transform"
-    )
-    tensors = {name: value.to(dtype) for name, value in fold_weight_norm(stored).items()}
-    assign_tensors(vocoder, tensors, source=files[0])
-    return config, vocoder, notices
-
-
-def _differences(folder: Path, values: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[str, ...]:
-    """One notice when a configuration is not the released model's; the file is followed all the same."""
-    different = [key for key, value in expected.items() if key in values and _as_list(values[key]) != _as_list(value)]
-    if not different:
-        return ()
-    return (
-        f"{folder / 'config.json'} differs from the released model in {', '.join(different)}; the file is followed",
-    )
-
-
-def _as_list(value: Any) -> Any:
-    return [_as_list(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _check_mel_buffers(log_mel: LogMel, files: Sequence[Path]) -> tuple[str, ...]:
-    """Compare the mel window and filter bank that a vocoder file carries with the computed ones (spec 6.1)."""
-    stored = read_tensors(
-        files, dtype=torch.float32, device=torch.device("cpu"), keep=lambda name: name.startswith("mel_transform.")
-    )
-    computed = {"window": log_mel.window, "fb": log_mel.filter_bank}
-    notices = []
-    for name, value in stored.items():
-        ours = computed.get(name.rsplit(".", 1)[-1])
-        # One per cent of the largest value: wide enough for a file in bfloat16, far below another filter bank.
-        if ours is not None and (value.shape != ours.shape or (value - ours).abs().max() > 0.01 * ours.abs().max()):
-            notices.append(f"{files[0]}: {name} is not the mel transform of its config.json; the computed one is used")
-    return tuple(notices)

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.model.codec_fast import speed_up
+from engine.model.wave_conv import has_kernel
+
 Module = TypeVar("Module", bound=nn.Module)
 
 _TENSOR_CORES = (7, 0)
@@ -29,13 +32,13 @@ class CodecForm:
     Attributes:
         dtype: Of weights and activations; None = as loaded.
         is_channels_last: Channels lie side by side in memory, as tensor cores want them.
-        has_fused_norms: One kernel a norm, instead of one an operation.
+        is_fused: The layers of `engine.model.codec_fast`, with fewer and larger kernels.
         is_compiled: What is plain convolution goes through torch's compiler.
     """
 
     dtype: torch.dtype | None = None
     is_channels_last: bool = False
-    has_fused_norms: bool = False
+    is_fused: bool = False
     is_compiled: bool = False
 
 
@@ -43,11 +46,14 @@ AS_LOADED = CodecForm()
 """The modules as they are: the reference."""
 
 ON_TENSOR_CORES: dict[torch.dtype, CodecForm] = {
-    torch.float32: CodecForm(torch.float16, is_channels_last=True, has_fused_norms=True),
-    torch.float16: CodecForm(torch.float16, is_channels_last=True, has_fused_norms=True),
-    torch.bfloat16: CodecForm(torch.bfloat16, is_channels_last=True, has_fused_norms=True),
+    torch.float32: CodecForm(torch.float16, is_channels_last=True, is_fused=True),
+    torch.float16: CodecForm(torch.float16, is_channels_last=True, is_fused=True),
+    torch.bfloat16: CodecForm(torch.bfloat16, is_channels_last=True, is_fused=True),
 }
 """What is used on an NVIDIA card by the dtype that the codec was loaded in (docs/performance.md has the figures)."""
+
+IN_KERNELS = CodecForm(is_fused=True)
+"""Of the vocoder: the head in float16 and kernels of its own, the rest as loaded."""
 
 
 def best_form(dtype: torch.dtype, device: torch.device) -> CodecForm:
@@ -61,19 +67,22 @@ def best_form(dtype: torch.dtype, device: torch.device) -> CodecForm:
     return ON_TENSOR_CORES.get(dtype, AS_LOADED)
 
 
+def vocoder_form(dtype: torch.dtype, device: torch.device) -> CodecForm:
+    """As `best_form`, of the vocoder: its head alone has layers of its own, which need Triton's products."""
+    return IN_KERNELS if best_form(dtype, device) != AS_LOADED and has_kernel(device) else AS_LOADED
+
+
 def in_form(module: Module, form: CodecForm) -> Module:
     """A copy of a module, computed as ``form`` says; the module itself where that is `AS_LOADED`."""
     if form == AS_LOADED:
         return module
     with torch.no_grad():
         made = copy.deepcopy(module)
+        if form.is_fused:
+            speed_up(made)
         for parent, name, child in list(_children(made)):
-            if form.has_fused_norms and type(child).__name__ == "RMSNorm":
-                setattr(parent, name, FusedRMSNorm(child))
-            elif form.is_channels_last and type(child) in (nn.Conv1d, nn.ConvTranspose1d):
+            if form.is_channels_last and type(child) in (nn.Conv1d, nn.ConvTranspose1d):
                 setattr(parent, name, FlatConv(child))
-            elif form.has_fused_norms and isinstance(child, nn.SiLU):
-                child.inplace = True
         layout = torch.channels_last if form.is_channels_last else torch.preserve_format
         return made.to(dtype=form.dtype, memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
@@ -98,23 +107,6 @@ def _children(root: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     for parent in root.modules():
         for name, child in parent.named_children():
             yield parent, name, child
-
-
-class FusedRMSNorm(nn.Module):
-    """The RMS norm of diffusers in one kernel: over the last axis, with weight and bias; inside it computes in float32.
-
-    Args:
-        norm: Whose parameters are taken.
-    """
-
-    def __init__(self, norm: nn.Module) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """``(…, C)`` to the same."""
-        normed = F.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
-        return normed if self.bias is None else normed.add_(self.bias)
 
 
 class FlatConv(nn.Module):

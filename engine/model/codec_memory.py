@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-from engine.planning.codec_window import window_within
+from engine.planning.codec_window import USUAL_WINDOW, WINDOWS, window_within
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def window_frames(weight: torch.Tensor) -> int:
@@ -18,7 +21,8 @@ def window_frames(weight: torch.Tensor) -> int:
         weight: One of the codec, for its device and dtype.
     """
     total, free = memory_room(weight.device)
-    return window_within(total, free, bytes_per_number=weight.element_size())
+    widest = WINDOWS[0] if weight.device.type == "cuda" else USUAL_WINDOW
+    return window_within(total, free, bytes_per_number=weight.element_size(), widest=widest)
 
 
 def memory_room(device: torch.device) -> tuple[float, float]:
@@ -26,7 +30,9 @@ def memory_room(device: torch.device) -> tuple[float, float]:
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         used = torch.cuda.memory_allocated(device)
-        allowed = total * torch.cuda.get_per_process_memory_fraction(device)
+        # Some versions of torch ask for a number here: "cuda" alone is the current card.
+        index = torch.cuda.current_device() if device.index is None else device.index
+        allowed = total * torch.cuda.get_per_process_memory_fraction(index)
         return allowed, min(free + torch.cuda.memory_reserved(device), allowed) - used
     if device.type == "mps":
         total = torch.mps.recommended_max_memory()
@@ -35,7 +41,7 @@ def memory_room(device: torch.device) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def visiting(module: nn.Module, device: torch.device) -> Iterator[None]:
+def visiting(module: Module, device: torch.device) -> Iterator[Module]:
     """A module that waits in main memory is on a device inside, and back after it.
 
     Nothing is copied back: the weights must not change. What is on the device already stays there.
@@ -45,7 +51,16 @@ def visiting(module: nn.Module, device: torch.device) -> Iterator[None]:
     try:
         for tensor, there in waiting:
             tensor.data = there.to(device)
-        yield
+        yield module
     finally:
         for tensor, there in waiting:
             tensor.data = there
+
+
+def on_processor(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in main memory; from a CUDA card into pinned memory, ten times as fast."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    copied = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensor.device).synchronize()
+    return copied

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from engine.model.codec_fast import FastAttention
 from engine.model.windows import in_windows, spans
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def run_stage(stage: nn.Module, hidden: Tensor, *, window: int) -> Tensor:
         if attention is None or hidden.shape[-1] <= window:
             hidden = layer(hidden)
         else:
-            hidden = attend(attention, hidden, window=window)
+            if isinstance(attention, FastAttention):
+                hidden = attention(hidden, window=window)
+            else:
+                hidden = attend(attention, hidden, window=window)
             hidden = in_windows(layer.conv_out, hidden, window=window, context=_CONVOLUTION_REACH)
     return hidden
 

@@ -21,8 +21,9 @@ from engine.cache.key import codec_fingerprint, text_fingerprint
 from engine.contract.config import Config
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.adapters import LoraSpec, lora_spec
-from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
+from engine.model.autoencoder import MusicCodec
 from engine.model.card import real_config
+from engine.model.codec_load import BOTH_PARTS, Part
 from engine.model.load import (
     Checkpoint,
     load_codec,

@@ -29,8 +29,9 @@ from engine.contract.model_files import (
 )
 from engine.contract.paths import expanded
 from engine.memory.copies import require_room_for_blocks
-from engine.model.autoencoder import BOTH_PARTS, MusicCodec, Part
+from engine.model.autoencoder import MusicCodec
 from engine.model.card import TransformerConfig
+from engine.model.codec_load import BOTH_PARTS, Part
 from engine.model.parameter_names import checkpoint_shape, checkpoint_shapes, is_projector, unused_shapes
 from engine.model.quantise import Quantisation, QuantisedLinear, codes_bytes, put_quantised_layers, quantised_blocks
 from engine.model.quantised_copy import Layers, QuantisedCopy

@@ -29,8 +29,8 @@ from engine.contract.model_files import (
     TRANSFORMERS_WEIGHTS,
     VOCODER_FOLDER,
 )
-from engine.model.autoencoder import EXPECTED_DCAE
 from engine.model.card import LyricEncoderConfig, TransformerConfig
+from engine.model.codec_load import EXPECTED_DCAE
 from engine.model.parameter_names import checkpoint_shapes
 from engine.model.tensor_file import write_tensors
 from engine.model.vocoder import Vocoder, VocoderConfig, checkpoint_tensors

@@ -6,7 +6,7 @@ import math
 
 from engine.contract.config import Config
 from engine.contract.feature_models import FEATURE_MODELS
-from engine.planning.codec_window import MEL_FRAME_S, WINDOWS, window_within
+from engine.planning.codec_window import MEL_FRAME_S, USUAL_WINDOW, WINDOWS, window_within
 from engine.planning.facts import DataFacts, DeviceKind
 from engine.planning.sizes import ModelSizes, published_sizes
 
@@ -25,7 +25,7 @@ _GUIDED_CALLS = 2
 _CALL_NUMBERS = 20.0  # numbers a frame and channel that one call without gradients keeps of a block
 
 
-def codec_bytes(seconds: float, sizes: ModelSizes, *, bytes_per_number: int, window: int = WINDOWS[0]) -> int:
+def codec_bytes(seconds: float, sizes: ModelSizes, *, bytes_per_number: int, window: int = USUAL_WINDOW) -> int:
     """What encoding or decoding one clip takes besides the codec's weights.
 
     Args:
@@ -63,7 +63,9 @@ def clip_bytes(config: Config, sizes: ModelSizes, kind: DeviceKind, card_bytes: 
     decoded = min(seconds, _TILE_S) if config.vae_enable_tiling else seconds
     frames = seconds * 44_100 / 4096 * _GUIDED_CALLS
     sampling = frames * sizes.inner_dim * _CALL_NUMBERS * (4 if config.mixed_precision == "no" else 2)
-    window = WINDOWS[0] if card_bytes is None else window_within(card_bytes, card_bytes)
+    window = USUAL_WINDOW
+    if card_bytes is not None:
+        window = window_within(card_bytes, card_bytes, widest=WINDOWS[0] if kind == "cuda" else USUAL_WINDOW)
     decoding = codec_bytes(decoded, sizes, bytes_per_number=4, window=window)
     decoder, vocoder = sizes.num_codec_decoder * 4, sizes.num_vocoder * 4
     if kind == "cuda" and not config.keep_vae_loaded:  # they come one after the other, and not before there is work

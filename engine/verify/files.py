@@ -20,8 +20,8 @@ from engine.contract.model_files import (
 )
 from engine.hardware.models import ModelStatus
 from engine.lyrics.tokenizer import LyricTokenizer
-from engine.model.autoencoder import EXPECTED_DCAE
 from engine.model.card import TransformerConfig, real_config
+from engine.model.codec_load import EXPECTED_DCAE
 from engine.model.load import read_transformer_config
 from engine.model.mel import LogMel
 from engine.model.parameter_names import checkpoint_shapes

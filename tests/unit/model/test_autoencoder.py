@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.contract.errors import ExitCode, ModelError
 from engine.contract.model_files import DIFFUSERS_WEIGHTS
-from engine.model import autoencoder, codec_memory
+from engine.model import autoencoder, codec_load, codec_memory
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import FRAME_SAMPLES
 from engine.model.codec_form import AS_LOADED, CodecForm, in_form
@@ -20,6 +20,7 @@ from engine.model.codec_memory import visiting, window_frames
 from engine.model.load import Checkpoint
 from engine.model.mel import LogMel
 from engine.model.vocoder import VocoderConfig
+from engine.planning.codec_window import USUAL_WINDOW, WINDOWS, window_within
 
 Folders = tuple[Path, Path]
 
@@ -137,9 +138,9 @@ def test_decoder_and_vocoder_are_on_the_device_one_after_the_other(
     waves, there, moments = codec.decode(latents), [], []
 
     @contextlib.contextmanager
-    def visit(part: torch.nn.Module, device: torch.device) -> Iterator[None]:
+    def visit(part: torch.nn.Module, device: torch.device) -> Iterator[torch.nn.Module]:
         there.append((type(part).__name__, device.type))
-        yield
+        yield part
         there.pop()
 
     monkeypatch.setattr(autoencoder, "visiting", visit)
@@ -160,7 +161,7 @@ def test_the_form_for_a_device_is_made_once_and_waits_in_main_memory(
 ) -> None:
     codec = load((tiny.dcae, tiny.vocoder), parts=("decoder",))
     latents = noise(1, 8, 16, 4, scale=1.0)
-    form, made, visited = CodecForm(has_fused_norms=True), [], []
+    form, made, visited = CodecForm(is_fused=True), [], []
     monkeypatch.setattr(autoencoder, "best_form", lambda _dtype, _device: form)
 
     def make(part: torch.nn.Module, wanted: CodecForm) -> torch.nn.Module:
@@ -168,9 +169,9 @@ def test_the_form_for_a_device_is_made_once_and_waits_in_main_memory(
         return in_form(part, wanted)
 
     @contextlib.contextmanager
-    def visit(part: torch.nn.Module, device: torch.device) -> Iterator[None]:
+    def visit(part: torch.nn.Module, device: torch.device) -> Iterator[torch.nn.Module]:
         visited.append(part)
-        yield
+        yield part
 
     monkeypatch.setattr(autoencoder, "in_form", make)
     monkeypatch.setattr(autoencoder, "visiting", visit)
@@ -206,18 +207,26 @@ def test_windows_are_as_wide_as_the_card_allows(
     assert window_frames(torch.zeros(1, dtype=torch.bfloat16)) >= frames
 
 
+def test_large_cards_have_wider_windows() -> None:
+    sizes = {gib: window_within(gib * GIB, gib * GIB, widest=WINDOWS[0]) for gib in (6, 12, 24, 48, 80)}
+    assert sizes == {6: 512, 12: 1024, 24: 2048, 48: 4096, 80: 8192}
+    assert window_within(80 * GIB, 80 * GIB) == USUAL_WINDOW == 2048
+    assert window_within(24 * GIB, 20 * GIB, bytes_per_number=2, widest=WINDOWS[0]) == 4096
+
+
 def test_a_cap_on_what_torch_may_take_counts_as_a_smaller_card(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "mem_get_info": lambda _device: (70 * GIB, 80 * GIB),
         "memory_allocated": lambda _device: 2 * GIB,
         "memory_reserved": lambda _device: 3 * GIB,
         "get_per_process_memory_fraction": lambda _device: 5.2 / 80,
+        "current_device": lambda: 0,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     assert codec_memory.memory_room(torch.device("cuda")) == pytest.approx((5.2 * GIB, 3.2 * GIB))
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device: 1.0)
     assert codec_memory.memory_room(torch.device("cuda")) == pytest.approx((80 * GIB, 71 * GIB))
-    assert window_frames(torch.zeros(1)) == 2048, "the processor has the widest"
+    assert window_frames(torch.zeros(1)) == 2048, "more would gain a processor nothing"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -319,8 +328,8 @@ def test_what_differs_from_the_released_model_is_said(codec: MusicCodec) -> None
 
 
 def test_the_released_values_need_no_notice(tmp_path: Path) -> None:
-    released = autoencoder.EXPECTED_DCAE | {"_class_name": "AutoencoderDC"}
-    assert autoencoder._differences(tmp_path, released, autoencoder.EXPECTED_DCAE) == ()
+    released = codec_load.EXPECTED_DCAE | {"_class_name": "AutoencoderDC"}
+    assert codec_load._differences(tmp_path, released, codec_load.EXPECTED_DCAE) == ()
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -338,7 +347,7 @@ def test_mel_buffers_in_the_file_are_compared(folders: Folders, changed: bool, d
 
 
 def test_the_real_configuration_can_be_windowed() -> None:
-    values = autoencoder.EXPECTED_DCAE
+    values = codec_load.EXPECTED_DCAE
     num_local = autoencoder._num_local_stages(values["encoder_block_types"], values["encoder_layers_per_block"])
     assert num_local == 3
     assert autoencoder._context_frames(values["encoder_layers_per_block"][:3], multiple=8) == 56
