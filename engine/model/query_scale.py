@@ -9,11 +9,16 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def scaled_outputs(modules: Iterable[nn.Module], scale: float) -> Iterator[None]:
-    """Multiply what each module returns (bias included) by `scale` inside the block."""
+def scaled_outputs(modules: Iterable[nn.Module], scale: float | Tensor) -> Iterator[None]:
+    """Multiply what each module returns (bias included) by `scale` inside the block.
+
+    Args:
+        modules: Linear layers.
+        scale: One for all samples, or (B, 1, 1).
+    """
 
     def multiply(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        return output * scale
+        return (output * scale).to(output.dtype)
 
     handles = [module.register_forward_hook(multiply) for module in modules]
     try:

@@ -35,9 +35,9 @@ def erg_supported(model: AceStepTransformer, *, lyric: bool = True, diffusion: b
 
 
 def blunt_lyrics(
-    model: AceStepTransformer, *, layers: Sequence[int] = LYRIC_LAYERS, tau: float = TAU
+    model: AceStepTransformer, *, layers: Sequence[int] = LYRIC_LAYERS, tau: float | Tensor = TAU
 ) -> AbstractContextManager[None]:
-    """Inside the block the lyric encoder's queries in `layers` are multiplied by `tau`."""
+    """Inside the block the lyric encoder's queries in `layers` are multiplied by `tau`, as in `blunt_blocks`."""
     return scaled_outputs([model.lyric_encoder.encoders[layer].self_attn.linear_q for layer in layers], tau)
 
 

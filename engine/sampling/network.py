@@ -11,13 +11,16 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from engine.memory.compile import compiled, run_block
-from engine.memory.graphs import has_graphs, recording
+from engine.memory.graphs import has_graphs
 from engine.memory.runner import GroupRunner
 from engine.model.codec_memory import memory_room
 from engine.model.transformer import Conditions
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 FEWEST_CALLS = 6
 """Calls of one kind from which recording pays: it takes as long as two or three calls."""
+
+LENGTH_MULTIPLE = 128
+"""Conditions of compiled calls are one, for the speaker, and a multiple of this."""
 
 _ROOM_BYTES = 3 * 2**30
 """Free memory from which graphs are used, whose memory stays theirs until the clip is done, and keys kept."""
@@ -72,8 +78,12 @@ class NetworkCall:
         on_fallback: Callable[[str], None],
     ) -> None:
         self._model, self._count = model, len(branches)
-        tokens = torch.cat([branch.tokens for branch in branches])
-        self._conditions = Conditions(tokens, torch.cat([branch.mask for branch in branches]))
+        together = Conditions(
+            torch.cat([branch.tokens for branch in branches]), torch.cat([branch.mask for branch in branches])
+        )
+        # Compiled for each length anew: prompts of about one length share one.
+        self._conditions = filled_up(together) if settings.is_compiled else together
+        tokens = self._conditions.tokens
         self._blunting = None
         if any(is_blunted):
             each = torch.tensor([TAU if blunted else 1.0 for blunted in is_blunted], device=tokens.device)
@@ -83,7 +93,7 @@ class NetworkCall:
         self._is_recorded = settings.uses_graphs and is_worth_it and can_record(model, tokens.device)
         self._keeps_keys = is_worth_it and has_room(model, tokens.device)
         self._keys: list[tuple[Tensor, Tensor]] | None = None
-        self._num_done = 0
+        self._kind = (tuple(tokens.shape), any(is_blunted), self._keeps_keys, self._is_compiled)
         self._graph: _Recording | None = None
 
     def __call__(self, x_t: Tensor, timestep: float) -> list[Tensor]:
@@ -93,18 +103,21 @@ class NetworkCall:
             x_t: (B, C, H, T) float32; one shape in all calls.
             timestep: 0 to 1000.
         """
-        self._num_done += 1
-        # The first call runs as it is: libraries make themselves ready in it, which cannot be recorded.
-        if self._is_recorded and self._num_done > 1:
+        if self._keeps_keys and self._keys is None:
+            self._keys = _keys_of(self._model, self._conditions.tokens)
+        # The model's first call of a kind runs as it is: libraries, compiler and tables make themselves ready in it,
+        # which cannot be recorded.
+        known, kind = _KNOWN.setdefault(self._model, set()), (*self._kind, tuple(x_t.shape), x_t.device)
+        if self._is_recorded and kind in known:
             return list(self._recorded(x_t, timestep).chunk(self._count))
         t = torch.full((len(x_t),), timestep, dtype=torch.float32, device=x_t.device)
-        return list(self._velocity(x_t, t).chunk(self._count))
+        velocities = list(self._velocity(x_t, t).chunk(self._count))
+        known.add(kind)
+        return velocities
 
     def _velocity(self, x_t: Tensor, t: Tensor) -> Tensor:
         with contextlib.ExitStack() as stack:
-            if self._keeps_keys:
-                if self._keys is None:
-                    self._keys = _keys_of(self._model, self._conditions.tokens)
+            if self._keys is not None:
                 stack.enter_context(kept_keys(self._model, self._keys))
             if self._blunting is not None:
                 stack.enter_context(blunt_blocks(self._model, tau=self._blunting))
@@ -130,21 +143,49 @@ class NetworkCall:
         return self._graph(x_t, timestep)
 
 
+_KNOWN: WeakKeyDictionary[nn.Module, set[tuple[object, ...]]] = WeakKeyDictionary()
+"""For each model, the kinds of calls that it has answered."""
+
+
 class _Recording:
-    """A function of a latent and a timestep, recorded."""
+    """A function of a latent and a timestep, recorded.
+
+    Not with `torch.cuda.graph`, which waits for the card and gives its free memory back first: what was asked for
+    before is still being computed meanwhile.
+    """
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], x_t: Tensor) -> None:
         self._x_t = x_t.clone()
         self._t = torch.zeros(len(x_t), dtype=torch.float32, device=x_t.device)
         self._graph = torch.cuda.CUDAGraph()
-        with recording(self._graph):
-            self._result = function(self._x_t, self._t)
+        current, apart = torch.cuda.current_stream(x_t.device), _stream(x_t.device)
+        apart.wait_stream(current)
+        with torch.cuda.stream(apart):
+            # Other threads may pin memory meanwhile, which the strict mode would count as a mistake of ours.
+            self._graph.capture_begin(capture_error_mode="thread_local")
+            try:
+                self._result = function(self._x_t, self._t)
+            finally:
+                self._graph.capture_end()
+        current.wait_stream(apart)
 
     def __call__(self, x_t: Tensor, timestep: float) -> Tensor:
         self._x_t.copy_(x_t)
         self._t.fill_(timestep)
         self._graph.replay()
         return self._result.clone()
+
+
+@lru_cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The one to record on: libraries keep memory for each stream that they have seen."""
+    return torch.cuda.Stream(device)
+
+
+def filled_up(conditions: Conditions) -> Conditions:
+    """The same conditions, as many as `LENGTH_MULTIPLE` says: those that come to them are masked."""
+    missing = -(conditions.mask.shape[1] - 1) % LENGTH_MULTIPLE
+    return Conditions(F.pad(conditions.tokens, (0, 0, 0, missing)), F.pad(conditions.mask, (0, missing)))
 
 
 def can_record(model: AceStepTransformer, device: torch.device) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.model.transformer import AceStepTransformer, ConditionInputs, Conditions
-from engine.sampling.erg import blunt_lyrics, erg_supported
+from engine.sampling.erg import TAU, blunt_lyrics, erg_supported
 from engine.sampling.guidance import (
     GuidanceType,
     Momentum,
@@ -162,7 +162,8 @@ def sample_latents(
 def evaluated(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside the block; afterwards every module is in the mode it was in."""
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    for module in training:
+        module.training = False
     try:
         yield
     finally:
@@ -187,24 +188,45 @@ class _Branches:
     def encode(
         cls, model: AceStepTransformer, inputs: ConditionInputs, settings: SamplingSettings, erg_text: Tensor | None
     ) -> _Branches:
-        cond = model.encode_conditions(inputs)
         if not settings.is_guided:
-            return cls(cond, None, None)
-        no_lyrics = replace(inputs, lyric_ids=torch.zeros_like(inputs.lyric_ids), speaker=None)
-        if not settings.keep_null_lyric_mask:
-            no_lyrics = replace(no_lyrics, lyric_mask=torch.zeros_like(inputs.lyric_mask))
+            return cls(model.encode_conditions(inputs), None, None)
         no_text = torch.zeros_like(inputs.text_states)
-        encoding: AbstractContextManager[None]
         if settings.use_erg_lyric:
             null_text = erg_text if erg_text is not None and settings.use_erg_tag else no_text
             # The lyrics stay, blunted, where they are nothing without ERG: in the branch of the text alone as well.
-            null, encoding = replace(inputs, speaker=None), blunt_lyrics(model)
+            null = replace(inputs, speaker=None)
         else:
-            null_text, null, encoding = no_text, no_lyrics, nullcontext()
-        with encoding:
-            uncond = model.encode_conditions(replace(null, text_states=null_text))
-            only_text = model.encode_conditions(null) if settings.is_double else None
-        return cls(cond, uncond, only_text)
+            null_text, null = no_text, replace(inputs, lyric_ids=torch.zeros_like(inputs.lyric_ids), speaker=None)
+            if not settings.keep_null_lyric_mask:
+                null = replace(null, lyric_mask=torch.zeros_like(inputs.lyric_mask))
+        branches = [inputs, replace(null, text_states=null_text), *[null] * settings.is_double]
+        cond, uncond, *only_text = _embedded(model, branches, is_blunted=settings.use_erg_lyric)
+        return cls(cond, uncond, only_text[0] if only_text else None)
+
+
+def _embedded(
+    model: AceStepTransformer, branches: Sequence[ConditionInputs], *, is_blunted: bool
+) -> Iterator[Conditions]:
+    """The conditions of each, in one call of the encoders; with ``is_blunted`` lyrics of all but the first are."""
+    batch = len(branches[0].text_mask)
+    speakers = [branch.speaker for branch in branches]
+    if branches[0].speaker is not None:
+        speakers = [torch.zeros_like(branches[0].speaker) if one is None else one for one in speakers]
+    together = ConditionInputs(
+        text_states=torch.cat([branch.text_states for branch in branches]),
+        text_mask=torch.cat([branch.text_mask for branch in branches]),
+        lyric_ids=torch.cat([branch.lyric_ids for branch in branches]),
+        lyric_mask=torch.cat([branch.lyric_mask for branch in branches]),
+        speaker=None if speakers[0] is None else torch.cat([one for one in speakers if one is not None]),
+    )
+    blunting: AbstractContextManager[None] = nullcontext()
+    if is_blunted:
+        tau = torch.full((len(together.text_mask), 1, 1), TAU, device=together.text_mask.device)
+        tau[:batch] = 1.0
+        blunting = blunt_lyrics(model, tau=tau)
+    with blunting:
+        encoded = model.encode_conditions(together)
+    return map(Conditions, encoded.tokens.split(batch), encoded.mask.split(batch))
 
 
 class _Predictor:

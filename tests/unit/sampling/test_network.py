@@ -56,6 +56,40 @@ def test_recorded_calls_give_the_same_clip(model, monkeypatch) -> None:
     assert Replayed.made == 2, "calls with and without guidance"
 
 
+def test_only_the_first_call_of_a_kind_is_not_recorded(monkeypatch) -> None:
+    monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
+    monkeypatch.setattr(network, "_Recording", Replayed)
+    model, x_t = small_transformer(DEEP), small_latent()
+    with torch.no_grad():
+        conditions = model.encode_conditions(small_inputs())
+        clips = []
+        for _ in range(2):
+            call = NetworkCall(
+                model, [conditions], is_blunted=[False], num_calls=50, settings=CallSettings(), on_fallback=pytest.fail
+            )
+            Replayed.made, made, clip = 0, [], []
+            for timestep in (900.0, 500.0):
+                clip.append(call(x_t, timestep)[0])
+                made.append(Replayed.made)
+            assert made == ([1, 1] if clips else [0, 1]), "libraries make themselves ready in the first"
+            clips.append(clip)
+        call(x_t[..., :-1], 100.0)
+        assert Replayed.made == 1, "another length is another kind"
+    assert all(torch.equal(one, other) for one, other in zip(*clips, strict=True))
+
+
+def test_conditions_of_compiled_calls_are_filled_up_and_give_the_same(model) -> None:
+    with torch.no_grad():
+        conditions = model.encode_conditions(small_inputs())
+        filled = network.filled_up(conditions)
+        assert filled.tokens.shape[1] == filled.mask.shape[1] == 129
+        assert torch.equal(filled.mask.sum(1), conditions.mask.sum(1))
+        assert network.filled_up(filled).tokens.shape == filled.tokens.shape
+        t = torch.full((len(conditions.mask),), 500.0)
+        velocities = [model(small_latent(), t, given).velocity for given in (conditions, filled)]
+    torch.testing.assert_close(*velocities)
+
+
 def test_what_cannot_be_recorded_is_said_and_called_as_it_is(model, monkeypatch) -> None:
     expected = sample(model)
     monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
@@ -149,7 +183,7 @@ def test_compiled_calls_are_near_and_leave_the_model_as_it_was(model, monkeypatc
     latents = sample_latents(model, small_inputs(), noise=small_latent(), settings=settings)
     torch.testing.assert_close(latents, expected)
     assert model.call_block is before
-    assert compiled == [{"dynamic": False, "fullgraph": True}]
+    assert compiled == [{"dynamic": False, "fullgraph": True, "options": {"emulate_precision_casts": True}}]
     with pytest.raises(KeyError), compiled_blocks(model):
         raise KeyError
     assert model.call_block is before
