@@ -38,6 +38,9 @@ LENGTH_MULTIPLE = 128
 _ROOM_BYTES = 3 * 2**30
 """Free memory from which graphs are used, whose memory stays theirs until the clip is done, and keys kept."""
 
+_ROOM_TO_KEEP = 12 * 2**30
+"""Free memory from which they are kept from clip to clip."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
@@ -65,6 +68,10 @@ class NetworkCall:
         num_calls: How often it will be called.
         settings: How.
         on_fallback: Told why calls are not recorded though they should be.
+
+    Attributes:
+        kind: Calls of one kind run the same kernels.
+        is_recorded: Whether calls are recorded, from the second of their kind on.
     """
 
     def __init__(
@@ -90,11 +97,21 @@ class NetworkCall:
             self._blunting = each.repeat_interleave(len(tokens) // self._count)[:, None, None]
         self._is_compiled, self._on_fallback = settings.is_compiled, on_fallback
         is_worth_it = num_calls >= FEWEST_CALLS
-        self._is_recorded = settings.uses_graphs and is_worth_it and can_record(model, tokens.device)
+        self.is_recorded = settings.uses_graphs and is_worth_it and can_record(model, tokens.device)
         self._keeps_keys = is_worth_it and has_room(model, tokens.device)
         self._keys: list[tuple[Tensor, Tensor]] | None = None
-        self._kind = (tuple(tokens.shape), any(is_blunted), self._keeps_keys, self._is_compiled)
+        self.kind = (tuple(tokens.shape), tuple(is_blunted), self._keeps_keys, self._is_compiled)
         self._graph: _Recording | None = None
+
+    def take(self, other: NetworkCall) -> None:
+        """From now on answer as another one of the same kind would, in the tensors that were recorded."""
+        self._conditions.tokens.copy_(other._conditions.tokens)
+        self._conditions.mask.copy_(other._conditions.mask)
+        if self._keys is not None:
+            for kept, fresh in zip(self._keys, _keys_of(self._model, self._conditions.tokens), strict=True):
+                for old, new in zip(kept, fresh, strict=True):
+                    old.copy_(new)
+        self._on_fallback = other._on_fallback
 
     def __call__(self, x_t: Tensor, timestep: float) -> list[Tensor]:
         """The velocity (B, C, H, T) float32 of every branch.
@@ -107,8 +124,8 @@ class NetworkCall:
             self._keys = _keys_of(self._model, self._conditions.tokens)
         # The model's first call of a kind runs as it is: libraries, compiler and tables make themselves ready in it,
         # which cannot be recorded.
-        known, kind = _KNOWN.setdefault(self._model, set()), (*self._kind, tuple(x_t.shape), x_t.device)
-        if self._is_recorded and kind in known:
+        known, kind = _KNOWN.setdefault(self._model, set()), (*self.kind, tuple(x_t.shape), x_t.device)
+        if self.is_recorded and kind in known:
             return list(self._recorded(x_t, timestep).chunk(self._count))
         t = torch.full((len(x_t),), timestep, dtype=torch.float32, device=x_t.device)
         velocities = list(self._velocity(x_t, t).chunk(self._count))
@@ -130,14 +147,14 @@ class NetworkCall:
             return self._model(batch, t.repeat(self._count), self._conditions).velocity.float()
 
     def _recorded(self, x_t: Tensor, timestep: float) -> Tensor:
-        if self._graph is None:
+        if self._graph is None or self._graph.shape != x_t.shape:
             try:
                 self._graph = _Recording(self._velocity, x_t)
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
                 traceback.print_exc()
-                self._is_recorded = False
+                self.is_recorded = False
                 self._on_fallback(f"the network's calls cannot be recorded as a CUDA graph ({error})".splitlines()[0])
                 return self._velocity(x_t, torch.full((len(x_t),), timestep, device=x_t.device))
         return self._graph(x_t, timestep)
@@ -169,11 +186,57 @@ class _Recording:
                 self._graph.capture_end()
         current.wait_stream(apart)
 
+    @property
+    def shape(self) -> torch.Size:
+        """Of the latent."""
+        return self._x_t.shape
+
     def __call__(self, x_t: Tensor, timestep: float) -> Tensor:
         self._x_t.copy_(x_t)
         self._t.fill_(timestep)
         self._graph.replay()
         return self._result.clone()
+
+
+_KEPT: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], NetworkCall]] = WeakKeyDictionary()
+"""For each model inside `kept_recordings`, the calls of earlier clips by kind."""
+
+
+@contextlib.contextmanager
+def kept_recordings(model: AceStepTransformer) -> Iterator[None]:
+    """Inside, what was recorded for one clip serves the next of the same lengths, on cards with plenty of memory.
+
+    Weights must stay where they are meanwhile.
+    """
+    _KEPT[model] = {}
+    try:
+        yield
+    finally:
+        _KEPT.pop(model, None)
+
+
+def network_call(
+    model: AceStepTransformer,
+    branches: Sequence[Conditions],
+    *,
+    is_blunted: Sequence[bool],
+    num_calls: int,
+    settings: CallSettings,
+    on_fallback: Callable[[str], None],
+) -> NetworkCall:
+    """A `NetworkCall`, which has the same arguments; inside `kept_recordings` perhaps that of an earlier clip."""
+    kept, device = _KEPT.get(model, {}), branches[0].tokens.device
+    if kept and memory_room(device)[1] < _ROOM_TO_KEEP:
+        kept.clear()
+    made = NetworkCall(
+        model, branches, is_blunted=is_blunted, num_calls=num_calls, settings=settings, on_fallback=on_fallback
+    )
+    if not made.is_recorded or model not in _KEPT:
+        return made
+    earlier = kept.setdefault(made.kind, made)
+    if earlier is not made:
+        earlier.take(made)
+    return earlier
 
 
 @lru_cache

@@ -23,7 +23,7 @@ from engine.sampling.guidance import (
     double_condition,
     guided_steps,
 )
-from engine.sampling.network import DEFAULT_CALLS, CallSettings, NetworkCall, compiled_blocks
+from engine.sampling.network import DEFAULT_CALLS, CallSettings, NetworkCall, compiled_blocks, network_call
 from engine.sampling.schedulers import SCHEDULERS, SchedulerType
 
 OnStep = Callable[[int, int], None]
@@ -244,7 +244,7 @@ class _Predictor:
         self.settings = settings
         self.steps = guided_steps(settings.num_steps, settings.guidance_interval) if settings.is_guided else range(0)
         self.momentum = Momentum()
-        calls = partial(NetworkCall, model, settings=settings.calls, on_fallback=on_fallback)
+        calls = partial(network_call, model, settings=settings.calls, on_fallback=on_fallback)
         self._alone = calls([branches.cond], is_blunted=[False], num_calls=num_calls - len(self.steps))
         self._guided_call: NetworkCall | None = None
         if branches.uncond is not None:

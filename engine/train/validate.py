@@ -29,7 +29,7 @@ from engine.model.card import SAMPLE_RATE
 from engine.model.family import ModelFamily
 from engine.model.transformer import AceStepTransformer
 from engine.sampling.levels import as_finite, measure_levels
-from engine.sampling.network import CallSettings
+from engine.sampling.network import CallSettings, kept_recordings
 from engine.sampling.sampler import SamplingSettings
 from engine.telemetry.emitter import Emitter
 from engine.train.device import release_memory
@@ -157,16 +157,17 @@ class ClipMaker:
             Interrupted: ``should_stop`` said so.
         """
         made = 0
-        for listed in self.prompts:
-            prompt = replace(listed, name=f"{listed.name}{suffix}", seed=self._seed(listed, step))
-            try:
-                make = partial(self._make_one, model, prompt, step, should_stop)
-                self.memory.attempt("validate", make, kinds=CLIPS, can_do_without=True)
-                made += 1
-            except Interrupted:
-                raise
-            except Exception as error:  # any failure of a clip: training is worth more than a clip
-                self.emitter.emit(RunWarning(code="clip_failed", message=self._failure(prompt, step, error)))
+        with kept_recordings(model):
+            for listed in self.prompts:
+                prompt = replace(listed, name=f"{listed.name}{suffix}", seed=self._seed(listed, step))
+                try:
+                    make = partial(self._make_one, model, prompt, step, should_stop)
+                    self.memory.attempt("validate", make, kinds=CLIPS, can_do_without=True)
+                    made += 1
+                except Interrupted:
+                    raise
+                except Exception as error:  # any failure of a clip: training is worth more than a clip
+                    self.emitter.emit(RunWarning(code="clip_failed", message=self._failure(prompt, step, error)))
         return made
 
     def _seed(self, prompt: ClipPrompt, step: int) -> int:

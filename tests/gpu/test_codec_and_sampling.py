@@ -10,8 +10,9 @@ import torch
 
 from engine.cache import decoding
 from engine.cache.audio_latents import begin_encoding, finished_entries
-from engine.model.codec_form import AS_LOADED, best_form
+from engine.model.codec_form import AS_LOADED, IN_KERNELS, best_form, in_form, vocoder_form
 from engine.model.load import load_codec, resolve_checkpoint
+from engine.model.vocoder import Vocoder, VocoderConfig
 from engine.sampling import network
 from engine.sampling.network import CallSettings
 from engine.sampling.sampler import SamplingSettings, sample_latents
@@ -59,6 +60,19 @@ def test_clips_are_within_the_band(checkpoint: Path) -> None:  # noqa: F811
     assert (waves["cuda"] - waves["cpu"]).norm() < BAND * waves["cpu"].norm()
 
 
+def test_the_vocoder_of_the_released_sizes_is_within_the_band_in_its_kernels() -> None:
+    form = vocoder_form(torch.float32, torch.device("cuda", 0))
+    assert form == IN_KERNELS
+    torch.manual_seed(0)
+    vocoder = Vocoder(VocoderConfig()).requires_grad_(False).eval()
+    for weight in vocoder.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=(0.5 / weight[0].numel()) ** 0.5)
+    mel = torch.randn(2, 128, 77)
+    expected, found = vocoder(mel), in_form(vocoder.to(CUDA), form)(mel.to(CUDA)).cpu()
+    assert 0 < (found - expected).norm() < BAND * expected.norm()
+
+
 @pytest.mark.parametrize("settings", [SamplingSettings(num_steps=16), SamplingSettings(num_steps=16).without_erg()])
 def test_recorded_calls_are_the_calls(settings: SamplingSettings) -> None:
     model = small_transformer(DEEP).to(CUDA)
@@ -73,6 +87,10 @@ def test_recorded_calls_are_the_calls(settings: SamplingSettings) -> None:
     ]
     assert told == []
     assert torch.equal(clips[0], clips[1])
+    with network.kept_recordings(model):
+        for given in (replace(inputs, text_states=-inputs.text_states), inputs):
+            clip = sample_latents(model, given, noise=noise, settings=settings, on_fallback=told.append)
+            assert torch.equal(clip, clips[0]) == (given is inputs)
     torch.testing.assert_close(clips[2], clips[0], atol=1e-2 * float(clips[0].abs().max()), rtol=0)
 
 

@@ -27,7 +27,8 @@ def model() -> AceStepTransformer:
 
 def sample(model: AceStepTransformer, **options: object) -> Tensor:
     settings = replace(PLAIN, num_steps=16, scheduler_type="heun", use_erg_diffusion=True)
-    return sample_latents(model, small_inputs(), noise=small_latent(), settings=settings, **options)
+    inputs = options.pop("inputs", None) or small_inputs()
+    return sample_latents(model, inputs, noise=small_latent(), settings=settings, **options)
 
 
 class Replayed:
@@ -38,6 +39,7 @@ class Replayed:
     def __init__(self, function, x_t: Tensor) -> None:
         Replayed.made += 1
         self.function, self.x_t, self.t = function, x_t.clone(), torch.zeros(len(x_t))
+        self.shape = x_t.shape
         self.result = function(self.x_t, self.t)
 
     def __call__(self, x_t: Tensor, timestep: float) -> Tensor:
@@ -76,6 +78,28 @@ def test_only_the_first_call_of_a_kind_is_not_recorded(monkeypatch) -> None:
         call(x_t[..., :-1], 100.0)
         assert Replayed.made == 1, "another length is another kind"
     assert all(torch.equal(one, other) for one, other in zip(*clips, strict=True))
+
+
+def test_recordings_are_kept_from_clip_to_clip_where_that_is_asked_for(model, monkeypatch) -> None:
+    others = replace(small_inputs(), text_states=small_inputs().text_states.flip(0))
+    expected = [sample(model), sample(model, inputs=others)]
+    assert not torch.equal(*expected)
+    monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
+    monkeypatch.setattr(network, "_Recording", Replayed)
+    room = [80e9]
+    monkeypatch.setattr(network, "memory_room", lambda _device: (80e9, room[0]))
+    Replayed.made = 0
+    with network.kept_recordings(model):
+        for inputs, clip in ((small_inputs(), expected[0]), (others, expected[1]), (small_inputs(), expected[0])):
+            assert torch.equal(sample(model, inputs=inputs), clip)
+        assert Replayed.made == 2, "with and without guidance, for all clips"
+        room[0] = 4e9
+        assert torch.equal(sample(model, inputs=others), expected[1])
+        assert Replayed.made == 4, "given back before: too little memory to keep them"
+    assert model not in network._KEPT
+    sample(model)
+    sample(model)
+    assert Replayed.made == 8, "each clip its own"
 
 
 def test_conditions_of_compiled_calls_are_filled_up_and_give_the_same(model) -> None:
@@ -120,7 +144,7 @@ def test_few_calls_are_not_recorded(model, monkeypatch) -> None:
         call = NetworkCall(
             model, [conditions], is_blunted=[False], num_calls=num_calls, settings=settings, on_fallback=pytest.fail
         )
-        assert not call._is_recorded
+        assert not call.is_recorded
 
 
 def test_recording_needs_an_nvidia_card_room_and_all_weights_on_it(model, monkeypatch) -> None:

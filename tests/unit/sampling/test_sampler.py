@@ -102,7 +102,7 @@ def test_one_batch_is_separate_calls(
     together = sample(deep_model, settings)
     each = 6 if settings.is_double else 4
     assert counted.batches == [2, each, each, each, 2, 2]
-    monkeypatch.setattr(sampler, "NetworkCall", OneByOne)
+    monkeypatch.setattr(sampler, "network_call", OneByOne)
     assert torch.allclose(sample(deep_model, settings), together, atol=1e-4)
     assert set(counted.batches[6:]) == {2}
 
