@@ -102,10 +102,14 @@ def _speed(reading: Reading, result: Any, size: str, kind: str) -> None:
                 "start of the worker to the first step, compiled on disk", FIRST_STEP_GOAL, s=row["first_step_s"]
             )
     apart = losses_apart(result)
-    if "compiled and eager" in apart:
-        own = apart.get("bf16 and fp32")
-        goal = "" if own is None else f"≤ {own:.3g} (eager bf16 and eager float32)"
-        reading.add("losses of compiled and eager steps, on average", goal, apart=apart["compiled and eager"])
+    for held in ("", ", weights held"):
+        if f"compiled and eager{held}" in apart:
+            own = apart.get(f"bf16 and fp32{held}")
+            goal = "" if own is None else f"≤ {own:.3g} (eager bf16 and eager float32)"
+            found = apart[f"compiled and eager{held}"]
+            reading.add(f"losses of compiled and eager steps, on average{held}", goal, apart=found)
+    if "eager and eager again" in apart:
+        reading.add("losses of eager steps and the same again", "", apart=apart["eager and eager again"])
 
 
 def _form(row: Mapping[str, Any]) -> list[str]:

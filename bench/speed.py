@@ -45,6 +45,8 @@ class Row:
         goal: What the issue asks for, in words.
         num_steps: Of the run; the last are measured.
         has_features: Whether it trains with musical features (SSL losses) too.
+        is_held: Whether weights stay where the row `TRAINED` has left them. Training drifts: two runs of one row are
+            as far apart after some twenty steps as runs in other formats. What rounding alone does, these rows show.
     """
 
     name: str
@@ -53,8 +55,11 @@ class Row:
     goal: str = ""
     num_steps: int = NUM_STEPS
     has_features: bool = False
+    is_held: bool = False
 
 
+TRAINED = "1x60"
+_HELD_RATE = 1e-12  # far below a float32 weight's last digit
 _PLAIN, _RECOMPUTED = {"gradient_checkpointing": False}, {"gradient_checkpointing": True}
 ROWS: tuple[Row, ...] = (
     Row("1x60", 1, _PLAIN, "≤ 35 ms, aim 30", NUM_COMPARED),
@@ -65,6 +70,16 @@ ROWS: tuple[Row, ...] = (
     Row("1x60-ssl", 1, _PLAIN, has_features=True),
     Row("1x60-eager", 1, {**_PLAIN, "compile": "off"}, num_steps=NUM_COMPARED),
     Row("1x60-eager-fp32", 1, {**_PLAIN, "compile": "off", "mixed_precision": "no"}, num_steps=NUM_COMPARED),
+    Row("1x60-eager-again", 1, {**_PLAIN, "compile": "off"}, num_steps=NUM_COMPARED),
+    Row("1x60-held", 1, _PLAIN, num_steps=NUM_COMPARED, is_held=True),
+    Row("1x60-held-eager", 1, {**_PLAIN, "compile": "off"}, num_steps=NUM_COMPARED, is_held=True),
+    Row(
+        "1x60-held-eager-fp32",
+        1,
+        {**_PLAIN, "compile": "off", "mixed_precision": "no"},
+        num_steps=NUM_COMPARED,
+        is_held=True,
+    ),
     Row("8x60-eager", 8, {**_PLAIN, "compile": "off"}),
     Row("1x60-int8-eager", 1, {**_RECOMPUTED, "base_model_precision": "int8-quanto", "compile": "off"}),
     Row("1x60-warm", 1, _PLAIN, "warm-up ≤ 20 s with compiled code on disk"),
@@ -90,8 +105,18 @@ def settings_of(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool) -> dic
         "max_train_steps": row.num_steps,
         **row.settings,
         **(feature_settings(work) if row.has_features else {}),
+        **(_held(work) if row.is_held else {}),
         **({} if on_card else CPU_SETTINGS),
     }
+
+
+def _held(work: Path) -> dict[str, Any]:
+    from engine.contract.run_dir import RunDir
+
+    checkpoints = RunDir(work / "runs" / TRAINED).whole_checkpoints()
+    if not checkpoints:
+        raise SystemExit(f"rows with held weights start from the LoRA of the row {TRAINED}: name it in front of them")
+    return {"init_lora": str(checkpoints[-1]), "learning_rate": _HELD_RATE}
 
 
 def measure(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool, profile: Path | None = None) -> dict[str, Any]:
@@ -138,7 +163,13 @@ def measure(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool, profile: P
 def losses_apart(results: list[dict[str, Any]]) -> dict[str, float]:
     """Mean distance of the losses of runs on the same songs, noise and dropout: compiled and eager, bf16 and fp32."""
     losses = {result["row"]: result.get("losses", {}) for result in results}
-    pairs = {"compiled and eager": ("1x60", "1x60-eager"), "bf16 and fp32": ("1x60-eager", "1x60-eager-fp32")}
+    pairs = {
+        "compiled and eager": ("1x60", "1x60-eager"),
+        "bf16 and fp32": ("1x60-eager", "1x60-eager-fp32"),
+        "eager and eager again": ("1x60-eager", "1x60-eager-again"),
+        "compiled and eager, weights held": ("1x60-held", "1x60-held-eager"),
+        "bf16 and fp32, weights held": ("1x60-held-eager", "1x60-held-eager-fp32"),
+    }
     apart = {}
     for name, (first, second) in pairs.items():
         shared = losses.get(first, {}).keys() & losses.get(second, {}).keys()

@@ -58,7 +58,12 @@ class TestChoosing:
 
     def test_rows_that_find_no_room_on_a_card_are_left_out(self):
         rows = speed_rows(replace(CARD, free_gib=23.0))
-        assert {row.name for row in ROWS} - set(rows) == {"8x60", "8x60-eager", "1x60-eager-fp32"}
+        assert {row.name for row in ROWS} - set(rows) == {
+            "8x60",
+            "8x60-eager",
+            "1x60-eager-fp32",
+            "1x60-held-eager-fp32",
+        }
 
     @pytest.mark.parametrize("size", ["released", "tiny"])
     @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -182,6 +187,10 @@ def speed_result() -> list[dict[str, Any]]:
         row("1x60", 32.0, {"1": 1.0, "2": 1.0}, is_compiled=True, phases={"warmup": 27.0}),
         row("1x60-eager", 218.0, {"1": 1.0, "2": 1.002}, is_compiled=False),
         row("1x60-eager-fp32", 400.0, {"1": 1.0, "2": 1.006}, is_compiled=False),
+        row("1x60-eager-again", 218.0, {"1": 1.0, "2": 1.005}, is_compiled=False),
+        row("1x60-held", 32.0, {"1": 1.0, "2": 1.0}, is_compiled=True),
+        row("1x60-held-eager", 218.0, {"1": 1.0, "2": 1.0002}, is_compiled=False),
+        row("1x60-held-eager-fp32", 400.0, {"1": 1.004, "2": 1.0002}, is_compiled=False),
         row("1x60-warm", 32.1, {}, is_compiled=True, phases={"warmup": 5.1}),
         {"row": "8x60", "goal": "", "exit_code": 3, "phases": {}, "compiled": [], "losses": {}, "first_step_s": None},
     ]
@@ -200,6 +209,9 @@ class TestTable:
         assert found["start of the worker to the first step, compiled on disk"].values == {"s": 9.0}
         losses = found["losses of compiled and eager steps, on average"]
         assert losses.values == {"apart": pytest.approx(0.001)} and losses.goal.startswith("≤ 0.002 ")
+        held = found["losses of compiled and eager steps, on average, weights held"]
+        assert held.values == {"apart": pytest.approx(0.0001)} and held.goal.startswith("≤ 0.002 ")
+        assert found["losses of eager steps and the same again"].values == {"apart": pytest.approx(0.0015)}
         assert reading.problems == ["row 8x60 ended with exit code 3"]
 
     def test_what_a_card_measured_is_read_as_it_was_written_down(self):
