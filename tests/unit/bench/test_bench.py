@@ -218,8 +218,11 @@ class TestTable:
         folder = ROOT / "docs" / "measured"
         result = json.loads((folder / "2026-11-26-h100-prepare.json").read_text(encoding="utf-8"))
         found = {figure.what: figure for figure in read("prepare", result, size="released", kind="cuda").figures}
-        assert found["whole preparation, 100 mp3 songs of 240 s"].values == {"s": 36.47, "× real time": 658.2}
-        assert found["codec's encoder, as used"].values["× real time"] == 1870.7
+        assert found["whole preparation, 100 mp3 songs of 240 s"].values == {"s": 31.47, "× real time": 762.6}
+        assert found["codec's encoder, as used"].values["× real time"] == 3876.8
+        result = json.loads((folder / "2026-11-26-h100-sample.json").read_text(encoding="utf-8"))
+        found = {figure.what: figure for figure in read("sample", result, size="released", kind="cuda").figures}
+        assert max(figure.values.get("× real time", 0.0) for name, figure in found.items() if "27 steps" in name) == 165.4
         rows = json.loads((folder / "2026-11-26-h100-rows.json").read_text(encoding="utf-8"))
         reading = read("memory", rows, size="released", kind="cuda")
         assert len(reading.figures) == len(rows) and reading.problems == []
