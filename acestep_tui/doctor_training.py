@@ -27,7 +27,8 @@ def training_checks(machine: Machine) -> list[Check]:
     state = "error" if found.verdict == "too big" or (found.warning and device.kind == "cuda") else "ok"
     if device.kind == "cpu" or found.verdict == "tight" or (found.warning and state == "ok"):
         state = "warning"
-    checks.append(Check(state, "Suits it", found.sentence))
+    # A card that cannot be used has a reason for it: what would fit on it is beside the point.
+    checks.append(Check(state, "Suits it", found.warning if state == "error" and found.warning else found.sentence))
     return [*checks, *_values(found)]
 
 

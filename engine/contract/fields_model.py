@@ -286,6 +286,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         minimum=0,
         maximum=27,
         step="hardware",
+        short="Swapped blocks",
         suits="6 to 20 on a small card",
     ),
     Setting(
@@ -297,6 +298,7 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "What the blocks keep for the backward pass waits in main memory: less of the card's memory with long pieces "
         "or many songs at once, slower steps, the same result.",
         step="hardware",
+        short="Inner results",
     ),
     Setting(
         "oom_allow_quantisation",

@@ -103,6 +103,7 @@ TRAINING_SETTINGS: tuple[Setting, ...] = (
         "the extra time.",
         choices=("full", "selective"),
         step="hardware",
+        short="Computed again",
         value_words=(("full", "everything"), ("selective", "a part")),
     ),
     Setting(
