@@ -1,12 +1,14 @@
 """How fast a clip is made: seconds of sound a second, with guidance, autoencoder and vocoder, and where the time goes.
 
-``python -m bench.sample --out FOLDER [--steps 27 60] [--compiled] [--profile] [--tiny]``. A checkpoint of the released
-sizes with random weights; musical nonsense takes as long as music. Writes ``sample.json`` and ``sample.md``.
+``python -m bench.sample --out FOLDER [--steps 27 60] [--compiled] [--lora RANK] [--profile] [--tiny]``. A checkpoint
+of the released sizes with random weights; musical nonsense takes as long as music. Writes ``sample.json`` and
+``sample.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import statistics
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from bench.codec_forms import timed
 from engine.lyrics.tokenizer import LyricTokenizer
+from engine.model.adapters import LoraSpec, add_lora
 from engine.model.autoencoder import MusicCodec
 from engine.model.card import SAMPLE_RATE, encoded_frames
 from engine.model.codec_form import AS_LOADED, best_form, vocoder_form
@@ -56,10 +59,11 @@ class Bench:
     codec: MusicCodec
     device: torch.device
     seconds: float
+    lora_rank: int = 0
 
     @classmethod
-    def load(cls, checkpoint: Path, seconds: float) -> Bench:
-        """Load as a run does: bf16 on a card."""
+    def load(cls, checkpoint: Path, seconds: float, *, lora_rank: int = 0) -> Bench:
+        """Load as a run does: bf16 on a card, with a LoRA of float32 weights on the attentions if that is wanted."""
         device = choose_device()
         if device.type == "cuda":  # as a run sets them
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -67,7 +71,16 @@ class Bench:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         model = family.load_model(dtype=dtype, device=device, with_projectors=False)
         codec = family.load_codec(dtype=torch.float32, device=device, parts=("decoder",))
-        return cls(family, model.eval(), codec, device, seconds)
+        if lora_rank:
+            targets = ("to_q", "to_k", "to_v", "to_out.0")
+            add_lora(model, LoraSpec(rank=lora_rank, alpha=lora_rank, target_modules=targets), seed=0)
+        return cls(family, model.eval(), codec, device, seconds, lora_rank)
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """Autocast, which a LoRA is run under."""
+        if not self.lora_rank or self.device.type != "cuda":
+            return contextlib.nullcontext()
+        return torch.autocast("cuda", dtype=torch.bfloat16)
 
     @property
     def num_frames(self) -> int:
@@ -106,7 +119,7 @@ def whole_clip(bench: Bench, num_steps: int, calls: CallSettings) -> dict[str, A
     states = bench.text_states()
 
     def make() -> Any:
-        with torch.no_grad():
+        with torch.no_grad(), bench.precision():
             return bench.family.generate_clip(
                 bench.model,
                 bench.codec,
@@ -128,7 +141,7 @@ def whole_clip(bench: Bench, num_steps: int, calls: CallSettings) -> dict[str, A
     again_s = statistics.median(took)
     return {
         "steps": num_steps,
-        "calls": _words(calls),
+        "calls": _words(calls) + (f", LoRA of rank {bench.lora_rank}" if bench.lora_rank else ""),
         "first_s": round(first_s, 3),
         "seconds": round(again_s, 4),
         "real_time": round(bench.seconds / again_s, 1),
@@ -274,12 +287,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--compiled", action="store_true", help="measure compiled calls too")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--lora", type=int, default=0, metavar="RANK", help="whole clips alone, with a LoRA")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="acestep-sample-") as name:
         checkpoint = options.checkpoint or Path(name) / "checkpoint"
         write_checkpoint(checkpoint, is_tiny=options.tiny)
-        run(Bench.load(checkpoint, options.seconds or (4.0 if options.tiny else 60.0)), options)
+        seconds = options.seconds or (4.0 if options.tiny else 60.0)
+        run(Bench.load(checkpoint, seconds, lora_rank=options.lora), options)
 
 
 def write_checkpoint(folder: Path, *, is_tiny: bool) -> None:
@@ -309,9 +324,11 @@ def run(bench: Bench, options: argparse.Namespace) -> None:
         (options.out / "sample.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         (options.out / "sample.md").write_text(markdown(result), encoding="utf-8")
 
-    keep("decoding", decoding(bench))
+    if not options.lora:
+        keep("decoding", decoding(bench))
     for calls in kinds:
-        keep("network", network(bench, calls))
+        if not options.lora:
+            keep("network", network(bench, calls))
         for num_steps in options.steps:
             keep("clips", [whole_clip(bench, num_steps, calls)])
     if options.profile:

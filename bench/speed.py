@@ -105,18 +105,15 @@ def settings_of(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool) -> dic
         "max_train_steps": row.num_steps,
         **row.settings,
         **(feature_settings(work) if row.has_features else {}),
-        **(_held(work) if row.is_held else {}),
+        **({"init_lora": str(_trained(work)), "learning_rate": _HELD_RATE} if row.is_held else {}),
         **({} if on_card else CPU_SETTINGS),
     }
 
 
-def _held(work: Path) -> dict[str, Any]:
+def _trained(work: Path) -> Path | None:
     from engine.contract.run_dir import RunDir
 
-    checkpoints = RunDir(work / "runs" / TRAINED).whole_checkpoints()
-    if not checkpoints:
-        raise SystemExit(f"rows with held weights start from the LoRA of the row {TRAINED}: name it in front of them")
-    return {"init_lora": str(checkpoints[-1]), "learning_rate": _HELD_RATE}
+    return next(reversed(RunDir(work / "runs" / TRAINED).whole_checkpoints()), None)
 
 
 def measure(row: Row, checkpoint: Path, work: Path, *, is_tiny: bool, profile: Path | None = None) -> dict[str, Any]:
@@ -212,6 +209,9 @@ def main() -> None:
     results = []
     for row in rows:
         if time.monotonic() - began > options.budget:
+            continue
+        if row.is_held and _trained(options.work) is None:
+            print(f"{row.name} starts from the LoRA of {TRAINED}, which is not there: left out", flush=True)
             continue
         profile = options.out / f"profile_{row.name}.txt" if options.profile else None
         result = measure(row, checkpoint, options.work, is_tiny=options.tiny, profile=profile)

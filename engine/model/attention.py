@@ -50,6 +50,7 @@ class RotaryTable:
         self.theta = theta
         self._length = initial_length
         self._tables: dict[torch.device, Rotary] = {}
+        self._replaced: list[Rotary] = []  # a CUDA graph may read them still
 
     def rows(self, length: int, device: torch.device) -> Rotary:
         """The first ``length`` rows on ``device``, as views of the cached table."""
@@ -57,6 +58,8 @@ class RotaryTable:
         if table is None or table.cos.shape[0] < length:
             while self._length < length:
                 self._length *= 2
+            if table is not None:
+                self._replaced.append(table)
             table = self._tables[device] = self._make(device)
         return Rotary(table.cos[:length], table.signed_sin[:length])
 

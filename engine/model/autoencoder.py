@@ -37,7 +37,7 @@ Network = TypeVar("Network", bound=nn.Module)
 WINDOW_FRAMES = USUAL_WINDOW
 
 _ROOM_FOR_COPIES = 2 * 2**30
-"""Free bytes of a device from which copies of the codec in another form, some 0.2 GiB, stay there."""
+"""Free bytes of a device from which copies of the codec in another form, 0.4 GiB, stay there till `forget_copies`."""
 
 
 class MusicCodec(nn.Module):
@@ -129,6 +129,11 @@ class MusicCodec(nn.Module):
         self._visits, self._placed = None if stays else device, (device, stays)
         self._forms.clear()
 
+    def forget_copies(self) -> None:
+        """Give back what further clips would have used again on the device."""
+        if self._visits is None:
+            self._forms.clear()
+
     @contextlib.contextmanager
     def _at_work(self, part: Network, *, is_exact: bool) -> Iterator[Network]:
         """The decoder or the vocoder where it works, itself or a copy in the form that is fastest there."""
@@ -137,10 +142,10 @@ class MusicCodec(nn.Module):
         choose = vocoder_form if part is self.vocoder else best_form
         form = AS_LOADED if is_exact else choose(weight.dtype, device)
         if self._visits is not None:
-            # Made in main memory, where it waits: the device never holds both, and half comes across.
+            # Made in main memory, where it waits: the device never holds both, and less comes across.
             with visiting(self._kept(part, form), device) as network:
                 yield network
-        elif memory_room(device)[1] >= _ROOM_FOR_COPIES:
+        elif (part, form) in self._forms or memory_room(device)[1] >= _ROOM_FOR_COPIES:
             yield self._kept(part, form)
         else:
             yield in_form(part, form)

@@ -22,7 +22,7 @@ def window_frames(weight: torch.Tensor) -> int:
     """
     total, free = memory_room(weight.device)
     widest = WINDOWS[0] if weight.device.type == "cuda" else USUAL_WINDOW
-    return window_within(total, free, bytes_per_number=weight.element_size(), widest=widest)
+    return window_within(total, free, widest=widest)
 
 
 def memory_room(device: torch.device) -> tuple[float, float]:
@@ -61,6 +61,10 @@ def on_processor(tensor: torch.Tensor) -> torch.Tensor:
     """A copy in main memory; from a CUDA card into pinned memory, ten times as fast."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
-    copied = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    try:
+        pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    except RuntimeError:  # the system allows no more
+        return tensor.cpu()
+    copied = pinned.copy_(tensor, non_blocking=True)
     torch.cuda.current_stream(tensor.device).synchronize()
     return copied

@@ -7,6 +7,8 @@ overwritten.
 from __future__ import annotations
 
 import importlib.util
+import warnings
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -79,9 +81,29 @@ def halved_shortcut(x: Tensor, bias: Tensor, picture: Tensor) -> Tensor:
     return x
 
 
+@lru_cache
+def kernels_work(device: torch.device, dtype: torch.dtype = torch.float16) -> bool:
+    """Whether a kernel can be made, started and is right on a card, which is tried once; says so if not."""
+    from engine.model import codec_kernels
+
+    try:
+        with torch.cuda.device(device):
+            x, bias = torch.ones(8, 8, device=device, dtype=dtype), torch.ones(8, device=device, dtype=dtype)
+            codec_kernels.silu_bias[(1,)](x, bias, x.numel(), 8, BLOCK=_BLOCK)
+            works = bool((x.float() - F.silu(torch.tensor(2.0))).abs().max() < 0.01)
+            reason = "" if works else "their results are wrong"
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of the system's compiler, of Triton, of the driver: other layers do the same
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    if reason:
+        warnings.warn(f"the codec works more slowly: Triton kernels do not run on {device} ({reason})", stacklevel=2)
+    return not reason
+
+
 def _suits(x: Tensor) -> bool:
     """Whether the kernels work on a tensor: on an NVIDIA card, its channels side by side, nothing between its rows."""
-    return x.is_cuda and HAS_TRITON and _is_dense(x)
+    return x.is_cuda and HAS_TRITON and _is_dense(x) and kernels_work(x.device, x.dtype)
 
 
 def _is_dense(x: Tensor) -> bool:

@@ -54,6 +54,7 @@ class FastHead(nn.Module):
             channels.append(up.out_channels)
         return (
             can_pack
+            and _packed(channels[-1]) % 8 == 0  # `conv_post` gives one number a position; kernels give eight or more
             and all(conv.kernel_size[0] % 2 and 2 * conv.padding[0] == _reach(conv) for conv in convs)
             and all(2 * up.padding[0] == up.kernel_size[0] - up.stride[0] for up in head.ups)
             and all(count * _packed(count) % CHANNELS == 0 for count in channels)
@@ -68,7 +69,8 @@ class FastHead(nn.Module):
             first = stage * self.num_kernels
             x = self._mean(self.pairs[first : first + self.num_kernels], plain, active)
         wave, _ = self.post(x, raw=torch.float32)
-        return torch.tanh(wave).view(len(wave), 1, -1)
+        # What is not finite would come out of tanh as ±1.
+        return (torch.tanh(wave) + 0.0 * wave).view(len(wave), 1, -1)
 
     def _mean(self, blocks: Any, plain: Tensor, active: Tensor) -> Tensor:
         """SiLU of the mean of residual blocks over the same input, which is given as it is and through SiLU."""

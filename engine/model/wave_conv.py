@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.model.codec_pointwise import HAS_TRITON
+from engine.model.codec_pointwise import HAS_TRITON, kernels_work
 
 CHANNELS = 64
 """Channels are a multiple of this: where there are fewer, `engine.model.vocoder_fast` packs positions together."""
@@ -48,7 +48,7 @@ def has_kernel(device: torch.device) -> bool:
     """Whether a device has the kernel: an NVIDIA card from Ampere on, beside a Triton that knows descriptors."""
     if device.type != "cuda" or not HAS_TRITON or torch.cuda.get_device_capability(device) < (8, 0):
         return False
-    return importlib.util.find_spec("triton.tools.tensor_descriptor") is not None
+    return importlib.util.find_spec("triton.tools.tensor_descriptor") is not None and kernels_work(device)
 
 
 def tile_for(width: int, *, shared_bytes: int) -> Tile:
@@ -92,6 +92,9 @@ def wave_conv(
 
     Returns:
         y and SiLU of y, (B, n, N) each, the latter of x's dtype; None for what is not wanted.
+
+    Raises:
+        ValueError: C or N is no multiple of what it has to be.
     """
     from triton.tools.tensor_descriptor import TensorDescriptor
 
@@ -99,6 +102,8 @@ def wave_conv(
 
     batch, length, channels = x.shape
     width = len(bias)
+    if width % 8 or channels % CHANNELS:
+        raise ValueError(f"{channels} channels to {width}: multiples of {CHANNELS} and 8 are wanted")
     tile = tile or tile_for(width, shared_bytes=_shared_bytes(x.device))
     plain = x.new_empty((batch, length, width), dtype=raw) if raw else None
     active = x.new_empty((batch, length, width)) if is_active else None

@@ -20,17 +20,13 @@ _SHARE_OF_ALL, _SHARE_OF_FREE = 1 / 24, 1 / 2
 """A window may take so much of a device: from 56 GB on it is the widest in float32, with 6 GB the narrowest."""
 
 
-def window_within(
-    total_bytes: float, free_bytes: float, *, bytes_per_number: int = 4, widest: int = USUAL_WINDOW
-) -> int:
-    """The widest window, in mel frames, that a device has room for; the narrowest where it has none.
+def window_within(total_bytes: float, free_bytes: float, *, widest: int = USUAL_WINDOW) -> int:
+    """The widest window, in mel frames, that a device has room for in float32; the narrowest where it has none.
 
     Args:
         total_bytes: What the run may take of the device.
         free_bytes: Of that, what it does not use yet.
-        bytes_per_number: Of the codec's format.
         widest: No wider than this; ``WINDOWS[0]`` for CUDA cards.
     """
     room = min(total_bytes * _SHARE_OF_ALL, free_bytes * _SHARE_OF_FREE)
-    frame_bytes = _FRAME_BYTES * bytes_per_number / 4
-    return next((frames for frames in WINDOWS if frames <= widest and frames * frame_bytes <= room), WINDOWS[-1])
+    return next((frames for frames in WINDOWS if frames <= widest and frames * _FRAME_BYTES <= room), WINDOWS[-1])

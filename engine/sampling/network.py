@@ -134,6 +134,8 @@ class NetworkCall:
 
     def _velocity(self, x_t: Tensor, t: Tensor) -> Tensor:
         with contextlib.ExitStack() as stack:
+            if self.is_recorded:
+                stack.enter_context(_without_cache(x_t.device))
             if self._keys is not None:
                 stack.enter_context(kept_keys(self._model, self._keys))
             if self._blunting is not None:
@@ -150,12 +152,14 @@ class NetworkCall:
         if self._graph is None or self._graph.shape != x_t.shape:
             try:
                 self._graph = _Recording(self._velocity, x_t)
-            except torch.OutOfMemoryError:
-                raise
             except RuntimeError as error:
-                traceback.print_exc()
                 self.is_recorded = False
-                self._on_fallback(f"the network's calls cannot be recorded as a CUDA graph ({error})".splitlines()[0])
+                if isinstance(error, torch.OutOfMemoryError):
+                    reason = "too little memory"
+                else:
+                    traceback.print_exc()
+                    reason = str(error)
+                self._on_fallback(f"the network's calls cannot be recorded as a CUDA graph ({reason})".splitlines()[0])
                 return self._velocity(x_t, torch.full((len(x_t),), timestep, device=x_t.device))
         return self._graph(x_t, timestep)
 
@@ -225,18 +229,29 @@ def network_call(
     on_fallback: Callable[[str], None],
 ) -> NetworkCall:
     """A `NetworkCall`, which has the same arguments; inside `kept_recordings` perhaps that of an earlier clip."""
-    kept, device = _KEPT.get(model, {}), branches[0].tokens.device
+    kept, device = _KEPT.get(model), branches[0].tokens.device
     if kept and memory_room(device)[1] < _ROOM_TO_KEEP:
         kept.clear()
     made = NetworkCall(
         model, branches, is_blunted=is_blunted, num_calls=num_calls, settings=settings, on_fallback=on_fallback
     )
-    if not made.is_recorded or model not in _KEPT:
+    if kept is None or not made.is_recorded or memory_room(device)[1] < _ROOM_TO_KEEP:
         return made
     earlier = kept.setdefault(made.kind, made)
     if earlier is not made:
         earlier.take(made)
     return earlier
+
+
+def _without_cache(device: torch.device) -> torch.autocast:
+    """Autocast as it is, but each call makes its own casts of weights.
+
+    Kept ones are gone when the caller leaves autocast; a graph would go on reading where they were.
+    """
+    kind = device.type
+    return torch.autocast(
+        kind, dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind), cache_enabled=False
+    )
 
 
 @lru_cache

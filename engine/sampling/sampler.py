@@ -26,6 +26,9 @@ from engine.sampling.guidance import (
 from engine.sampling.network import DEFAULT_CALLS, CallSettings, NetworkCall, compiled_blocks, network_call
 from engine.sampling.schedulers import SCHEDULERS, SchedulerType
 
+_TOGETHER = 512
+"""Lyric tokens up to which the branches of guidance are encoded together."""
+
 OnStep = Callable[[int, int], None]
 """Told after every call: calls done, calls in all."""
 
@@ -207,7 +210,24 @@ class _Branches:
 def _embedded(
     model: AceStepTransformer, branches: Sequence[ConditionInputs], *, is_blunted: bool
 ) -> Iterator[Conditions]:
-    """The conditions of each, in one call of the encoders; with ``is_blunted`` lyrics of all but the first are."""
+    """The conditions of each; with ``is_blunted`` lyrics of all but the first are.
+
+    In one call of the encoders, which a card is done with before the next is started; long lyrics, whose attention
+    takes memory by their square, in one call each.
+    """
+    if branches[0].lyric_ids.shape[1] <= _TOGETHER:
+        return _embedded_together(model, branches, is_blunted=is_blunted)
+    first, *others = branches
+    blunting = blunt_lyrics(model) if is_blunted else nullcontext()
+    conditions = [model.encode_conditions(first)]
+    with blunting:
+        conditions += [model.encode_conditions(branch) for branch in others]
+    return iter(conditions)
+
+
+def _embedded_together(
+    model: AceStepTransformer, branches: Sequence[ConditionInputs], *, is_blunted: bool
+) -> Iterator[Conditions]:
     batch = len(branches[0].text_mask)
     speakers = [branch.speaker for branch in branches]
     if branches[0].speaker is not None:

@@ -36,6 +36,8 @@ def choose_device(config: Config | None = None) -> torch.device:
         raise ConfigError(f"ACESTEP_DEVICE = {wanted}: not available", hint=f"Here: {here}.")
     device = torch.device(wanted or kind)
     _check_device(device, config)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # Triton starts its kernels on the current one
     return device
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -157,7 +158,9 @@ class ClipMaker:
             Interrupted: ``should_stop`` said so.
         """
         made = 0
-        with kept_recordings(model):
+        # What training keeps for its next step cannot be used while a call is recorded.
+        release_memory(self.device)
+        with self._keeping(model):
             for listed in self.prompts:
                 prompt = replace(listed, name=f"{listed.name}{suffix}", seed=self._seed(listed, step))
                 try:
@@ -169,6 +172,17 @@ class ClipMaker:
                 except Exception as error:  # any failure of a clip: training is worth more than a clip
                     self.emitter.emit(RunWarning(code="clip_failed", message=self._failure(prompt, step, error)))
         return made
+
+    @contextlib.contextmanager
+    def _keeping(self, model: AceStepTransformer) -> Iterator[None]:
+        """Inside, clips share what is recorded and the codec's copies, which the device has back afterwards."""
+        try:
+            with kept_recordings(model):
+                yield
+        finally:
+            if self.codec is not None:
+                self.codec.forget_copies()
+            release_memory(self.device)
 
     def _seed(self, prompt: ClipPrompt, step: int) -> int:
         """The prompt's own, or with ``validation_randomize`` another one at each step; the sidecar keeps it."""

@@ -10,6 +10,7 @@ import torch
 
 from engine.cache import decoding
 from engine.cache.audio_latents import begin_encoding, finished_entries
+from engine.model.adapters import LoraSpec, add_lora
 from engine.model.codec_form import AS_LOADED, IN_KERNELS, best_form, in_form, vocoder_form
 from engine.model.load import load_codec, resolve_checkpoint
 from engine.model.vocoder import Vocoder, VocoderConfig
@@ -92,6 +93,35 @@ def test_recorded_calls_are_the_calls(settings: SamplingSettings) -> None:
             clip = sample_latents(model, given, noise=noise, settings=settings, on_fallback=told.append)
             assert torch.equal(clip, clips[0]) == (given is inputs)
     torch.testing.assert_close(clips[2], clips[0], atol=1e-2 * float(clips[0].abs().max()), rtol=0)
+
+
+def test_kept_recordings_of_a_lora_under_autocast_are_the_calls() -> None:
+    model = small_transformer(DEEP)
+    add_lora(model, LoraSpec(rank=4, alpha=4, target_modules=("to_q", "to_k", "to_v")), seed=0)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, std=0.1)
+    model.to(CUDA)
+    inputs = small_inputs()
+    tensors = {name: getattr(inputs, name) for name in inputs.__dataclass_fields__}
+    inputs = replace(inputs, **{name: tensor.to(CUDA) for name, tensor in tensors.items() if tensor is not None})
+    noise, told = small_latent().to(CUDA), []
+
+    def clip(settings: SamplingSettings) -> torch.Tensor:
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            made = sample_latents(model, inputs, noise=noise, settings=settings, on_fallback=told.append)
+        torch.cuda.empty_cache()  # as a run does behind each clip
+        torch.full((64, 2**20), torch.nan, device=CUDA)  # whoever reads what is gone reads this
+        return made
+
+    for is_compiled in (False, True):
+        plain = replace(SamplingSettings(num_steps=16), calls=CallSettings(uses_graphs=False, is_compiled=is_compiled))
+        expected = clip(plain)
+        with network.kept_recordings(model):
+            for _ in range(3):
+                made = clip(replace(plain, calls=CallSettings(is_compiled=is_compiled)))
+                torch.testing.assert_close(made, expected, atol=1e-2 * float(expected.abs().max()), rtol=0)
+    assert told == []
 
 
 def test_a_preparation_that_runs_ahead_gives_what_one_step_by_step_gives(tmp_path: Path, monkeypatch) -> None:

@@ -204,14 +204,12 @@ def test_windows_are_as_wide_as_the_card_allows(
 ) -> None:
     monkeypatch.setattr(codec_memory, "memory_room", lambda _device: (total_gib * GIB, free_gib * GIB))
     assert window_frames(torch.zeros(1)) == frames
-    assert window_frames(torch.zeros(1, dtype=torch.bfloat16)) >= frames
 
 
 def test_large_cards_have_wider_windows() -> None:
     sizes = {gib: window_within(gib * GIB, gib * GIB, widest=WINDOWS[0]) for gib in (6, 12, 24, 48, 80)}
     assert sizes == {6: 512, 12: 1024, 24: 2048, 48: 4096, 80: 8192}
     assert window_within(80 * GIB, 80 * GIB) == USUAL_WINDOW == 2048
-    assert window_within(24 * GIB, 20 * GIB, bytes_per_number=2, widest=WINDOWS[0]) == 4096
 
 
 def test_a_cap_on_what_torch_may_take_counts_as_a_smaller_card(monkeypatch: pytest.MonkeyPatch) -> None:

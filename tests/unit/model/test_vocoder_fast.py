@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.model import codec_form, wave_conv
+from engine.model import codec_form, codec_pointwise, wave_conv
 from engine.model.codec_form import AS_LOADED, IN_KERNELS, vocoder_form
 from engine.model.vocoder import Head, VocoderConfig
 from engine.model.vocoder_fast import FastHead, packed_weight
@@ -84,6 +85,11 @@ def test_heads_whose_channels_do_not_fill_the_products_stay_as_they_are() -> Non
     assert FastHead.suits(Head(released))
     narrow = VocoderConfig(upsample_initial_channel=128, num_mels=40, dims=(8, 8, 8, 40))
     assert not FastHead.suits(Head(narrow)), "40 features come in any number of frames"
+    for last in (16, 32, 64):
+        rates = (512, *[1] * 6)[: {16: 6, 32: 5, 64: 4}[last]]
+        wide = VocoderConfig(upsample_rates=rates, upsample_kernel_sizes=tuple(rate * 2 + rate % 2 for rate in rates))
+        assert Head(wide).conv_post.in_channels == last
+        assert not FastHead.suits(Head(wide)), "less than eight positions come out at once"
     odd = VocoderConfig(upsample_initial_channel=96 * 8)
     assert not FastHead.suits(Head(odd)), "96 channels are not a multiple of 64"
     # 512 → 32 channels after 4 stages of rate 1 at first: two positions are one, but there is an odd number of them.
@@ -109,11 +115,24 @@ def test_the_kernels_are_taken_where_a_card_has_them(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
     monkeypatch.setattr(wave_conv, "HAS_TRITON", has_triton)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object() if has_descriptors else None)
+    monkeypatch.setattr(wave_conv, "kernels_work", lambda _device: True)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert vocoder_form(torch.float32, torch.device("cuda", 0)) == form
     assert vocoder_form(torch.float32, torch.device("cpu")) == AS_LOADED
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     assert vocoder_form(torch.float32, torch.device("cuda", 0)) == AS_LOADED, "all digits were asked for"
+
+
+def test_kernels_that_do_not_run_are_said_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not wave_conv.HAS_TRITON:
+        return
+    monkeypatch.setattr(torch.cuda, "device", lambda _device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    # There is no such card here: whatever the try meets, it is told.
+    device = torch.device("cuda", 5)
+    with pytest.warns(UserWarning, match=r"more slowly: Triton kernels do not run on cuda:5 \("):
+        assert not codec_pointwise.kernels_work(device)
+    assert not wave_conv.has_kernel(device)
 
 
 def test_a_tile_fits_the_shared_memory_of_the_card() -> None:
@@ -126,7 +145,11 @@ def test_a_tile_fits_the_shared_memory_of_the_card() -> None:
 
 
 def test_a_form_of_the_vocoder_leaves_what_it_was_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    head = Head(VocoderConfig(upsample_initial_channel=128, upsample_rates=(512,), upsample_kernel_sizes=(1024,)))
+    head = Head(
+        VocoderConfig(
+            upsample_initial_channel=128, upsample_rates=(32, 2, 2, 2, 2), upsample_kernel_sizes=(64, 4, 4, 4, 4)
+        )
+    )
     before = {name: tensor.clone() for name, tensor in head.state_dict().items()}
     made = codec_form.in_form(torch.nn.Sequential(head), IN_KERNELS)
     assert isinstance(made[0], FastHead)

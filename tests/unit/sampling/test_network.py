@@ -96,6 +96,7 @@ def test_recordings_are_kept_from_clip_to_clip_where_that_is_asked_for(model, mo
         room[0] = 4e9
         assert torch.equal(sample(model, inputs=others), expected[1])
         assert Replayed.made == 4, "given back before: too little memory to keep them"
+        assert not network._KEPT[model], "and none is kept behind the clip"
     assert model not in network._KEPT
     sample(model)
     sample(model)
@@ -127,14 +128,42 @@ def _refuse(_function: object, _x_t: Tensor) -> None:
     raise RuntimeError("not today")
 
 
-def test_running_out_of_memory_is_left_to_the_ladder(model, monkeypatch) -> None:
+def test_without_memory_for_a_recording_calls_are_made_as_they_are(model, monkeypatch) -> None:
     def full(_function: object, _x_t: Tensor) -> None:
         raise torch.OutOfMemoryError("full")
 
+    expected, told = sample(model), []
     monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
     monkeypatch.setattr(network, "_Recording", full)
-    with pytest.raises(torch.OutOfMemoryError):
+    assert torch.equal(sample(model, on_fallback=told.append), expected)
+    assert len(told) == 2 and all("too little memory" in reason for reason in told)
+
+
+def test_a_recording_does_not_read_casts_that_are_gone_when_autocast_is_left(model, monkeypatch) -> None:
+    seen = []
+
+    def look(function, x_t: Tensor) -> Replayed:
+        def looking(*given: Tensor) -> Tensor:
+            hook = model.transformer_blocks[0].register_forward_pre_hook(lambda *_: seen.append(_autocast()))
+            result = function(*given)
+            hook.remove()
+            return result
+
+        return Replayed(looking, x_t)
+
+    monkeypatch.setattr(network, "can_record", lambda _model, _device: True)
+    monkeypatch.setattr(network, "_Recording", look)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
         sample(model)
+        assert _autocast() == (True, torch.bfloat16, True)
+    assert set(seen) == {(True, torch.bfloat16, False)}
+    seen.clear()
+    sample(model)
+    assert {enabled for enabled, _, _ in seen} == {False}
+
+
+def _autocast() -> tuple[bool, torch.dtype, bool]:
+    return torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()
 
 
 def test_few_calls_are_not_recorded(model, monkeypatch) -> None:

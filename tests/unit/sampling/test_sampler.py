@@ -95,6 +95,24 @@ class OneByOne:
         SamplingSettings(num_steps=6, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
     ],
 )
+def test_long_lyrics_are_encoded_branch_by_branch(
+    deep_model: AceStepTransformer, monkeypatch: pytest.MonkeyPatch, settings: SamplingSettings
+) -> None:
+    together = sample(deep_model, settings)
+    monkeypatch.setattr(sampler, "_TOGETHER", 0)
+    assert torch.allclose(sample(deep_model, settings), together, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PLAIN,
+        replace(PLAIN, cfg_type="cfg"),
+        replace(PLAIN, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
+        replace(PLAIN, use_erg_diffusion=True),
+        SamplingSettings(num_steps=6, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
+    ],
+)
 def test_one_batch_is_separate_calls(
     deep_model: AceStepTransformer, monkeypatch: pytest.MonkeyPatch, settings: SamplingSettings
 ) -> None:

@@ -45,6 +45,9 @@ class FakeCodec(nn.Identity):
     def place(self, device: torch.device, *, stays: bool = True) -> None:
         self.placed = device, stays
 
+    def forget_copies(self) -> None:
+        self.has_forgotten = True
+
 
 @dataclass
 class Heard:
