@@ -40,12 +40,6 @@ def set_compiled(model: AceStepTransformer, is_compiled: bool, *, dynamic: bool 
     if not is_compiled:
         model.call_block = model.lyric_encoder.call_layer = call
         return
-    import torch._dynamo.config as dynamo
-
-    # Under older names in older versions.
-    for name in ("recompile_limit", "cache_size_limit"):
-        if hasattr(dynamo, name):
-            setattr(dynamo, name, MOST_COMPILATIONS)
     plain, recomputed, lyric = (
         _InTraining(compiled(function, dynamic=dynamic))
         for function in (run_block, _run_block_recomputed, _run_lyric_layer)
@@ -67,6 +61,12 @@ def keep_compiled_code(folder: Path) -> None:
 
 def compiled(function: Callable[..., Tensor], *, dynamic: bool = False) -> Callable[..., Tensor]:
     """A function compiled whole; one compilation for each kind of arguments, or with ``dynamic`` for any length."""
+    import torch._dynamo.config as dynamo
+
+    # Under older names in older versions.
+    for name in ("recompile_limit", "cache_size_limit"):
+        if hasattr(dynamo, name):
+            setattr(dynamo, name, MOST_COMPILATIONS)
     # Rounded where eager steps round: else each compiled step drifts from them by as much as they from float32.
     options: dict[str, Any] = {"emulate_precision_casts": True}
     whole = torch.compile(function, dynamic=dynamic, fullgraph=True, options=options)
