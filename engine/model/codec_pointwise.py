@@ -6,18 +6,14 @@ overwritten.
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.hardware.machine import has_c_compiler
+from engine.model.triton_kernels import HAS_TRITON, run_right
 
-# Triton makes a kernel's start with the system's compiler.
-HAS_TRITON = torch.version.hip is None and importlib.util.find_spec("triton") is not None and has_c_compiler()
 _BLOCK = 1024
 _NUMBERS_A_PROGRAM = 4096
 _MOST_CHANNELS = 4096
@@ -82,23 +78,17 @@ def halved_shortcut(x: Tensor, bias: Tensor, picture: Tensor) -> Tensor:
 
 
 @lru_cache
-def kernels_work(device: torch.device, dtype: torch.dtype = torch.float16) -> bool:
-    """Whether a kernel can be made, started and is right on a card, which is tried once; says so if not."""
+def kernels_work(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the kernels run on a card in some format, which is tried once."""
+    return run_right(device, partial(_is_right, device, dtype))
+
+
+def _is_right(device: torch.device, dtype: torch.dtype) -> bool:
     from engine.model import codec_kernels
 
-    try:
-        with torch.cuda.device(device):
-            x, bias = torch.ones(8, 8, device=device, dtype=dtype), torch.ones(8, device=device, dtype=dtype)
-            codec_kernels.silu_bias[(1,)](x, bias, x.numel(), 8, BLOCK=_BLOCK)
-            works = bool((x.float() - F.silu(torch.tensor(2.0))).abs().max() < 0.01)
-            reason = "" if works else "their results are wrong"
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # of the system's compiler, of Triton, of the driver: other layers do the same
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    if reason:
-        warnings.warn(f"the codec works more slowly: Triton kernels do not run on {device} ({reason})", stacklevel=2)
-    return not reason
+    x, bias = torch.ones(8, 8, device=device, dtype=dtype), torch.ones(8, device=device, dtype=dtype)
+    codec_kernels.silu_bias[(1,)](x, bias, x.numel(), 8, BLOCK=_BLOCK)
+    return bool((x.float() - F.silu(torch.tensor(2.0))).abs().max() < 0.01)
 
 
 def _suits(x: Tensor) -> bool:

@@ -8,14 +8,13 @@ that is not trained. Used where Triton is, on NVIDIA cards.
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# A constant, because the compiler does not follow the asking.
-_HAS_TRITON = torch.version.hip is None and importlib.util.find_spec("triton") is not None
+from engine.model.triton_kernels import HAS_TRITON
+
 _CHUNKS = (8, 32)
 """Frames that one program goes through, its neighbours in registers: few where there are few, so that all of a card is
 at work; else many, so that few are read twice."""
@@ -27,7 +26,7 @@ _BLOCK = 256
 def can_gate(x: Tensor, weight: Tensor, bias: Tensor) -> bool:
     """Whether `gated_conv` works on these."""
     is_trained = torch.is_grad_enabled() and (weight.requires_grad or bias.requires_grad)
-    return x.device.type == "cuda" and not is_trained and x.dtype == weight.dtype and _HAS_TRITON
+    return x.device.type == "cuda" and not is_trained and x.dtype == weight.dtype and HAS_TRITON
 
 
 def gated_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

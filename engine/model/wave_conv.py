@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from engine.model.codec_pointwise import HAS_TRITON, kernels_work
+from engine.model.triton_kernels import HAS_TRITON, run_right
 
 CHANNELS = 64
 """Channels are a multiple of this: where there are fewer, `engine.model.vocoder_fast` packs positions together."""
@@ -48,7 +50,21 @@ def has_kernel(device: torch.device) -> bool:
     """Whether a device has the kernel: an NVIDIA card from Ampere on, beside a Triton that knows descriptors."""
     if device.type != "cuda" or not HAS_TRITON or torch.cuda.get_device_capability(device) < (8, 0):
         return False
-    return importlib.util.find_spec("triton.tools.tensor_descriptor") is not None and kernels_work(device)
+    return importlib.util.find_spec("triton.tools.tensor_descriptor") is not None and _runs(device)
+
+
+@lru_cache
+def _runs(device: torch.device) -> bool:
+    return run_right(device, partial(_is_right, device))
+
+
+def _is_right(device: torch.device) -> bool:
+    """Three taps of ones over ones, in the middle and at an end."""
+    x, weight = (torch.ones(shape, dtype=torch.float16, device=device) for shape in ((1, 4, 64), (3 * 64, 64)))
+    _, active = wave_conv(x, weight / 64, torch.zeros(64, device=device), num_taps=3, is_active=True)
+    assert active is not None
+    expected = F.silu(torch.tensor([2.0, 3.0, 3.0, 2.0]))[:, None]
+    return bool((active[0].float().cpu() - expected).abs().max() < 0.01)
 
 
 def tile_for(width: int, *, shared_bytes: int) -> Tile:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from engine.model.codec_fast import FastAttention, FastDown, FastGLU, FastResBlock, fast_layer, speed_up
 from engine.model.load import Checkpoint, load_codec
+from tests.unit.model.interpreted import assert_equal
 
 COMPARE = """
 import torch
@@ -42,17 +38,7 @@ print("equal")
 
 
 def test_the_kernels_are_the_formulas() -> None:
-    if importlib.util.find_spec("triton") is None:  # it comes with torch on Linux alone, and none is asked for then
-        assert "triton" not in sys.modules
-        return
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "equal", done.stderr[-2000:]
+    assert_equal(COMPARE)
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import torch
 
 from engine.model.gated_conv import can_gate
+from tests.unit.model.interpreted import assert_equal
 
 COMPARE = """
 import torch
@@ -38,19 +34,7 @@ print("equal")
 
 
 def test_the_kernels_are_the_formula() -> None:
-    if (
-        importlib.util.find_spec("triton") is None
-    ):  # it comes with torch on Linux alone: no kernels, and none is asked for
-        assert "triton" not in sys.modules
-        return
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "equal", done.stderr[-2000:]
+    assert_equal(COMPARE)
 
 
 def test_it_stands_aside_where_it_cannot_work() -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -17,6 +14,7 @@ from engine.model.codec_form import AS_LOADED, IN_KERNELS, vocoder_form
 from engine.model.vocoder import Head, VocoderConfig
 from engine.model.vocoder_fast import FastHead, packed_weight
 from engine.model.wave_conv import Tile, tile_for
+from tests.unit.model.interpreted import assert_equal
 
 COMPARE = """
 import torch
@@ -55,17 +53,7 @@ print("equal")
 
 
 def test_the_kernels_are_the_convolutions() -> None:
-    if not wave_conv.HAS_TRITON:  # it comes with torch on Linux alone, and none is asked for then
-        assert "triton" not in sys.modules
-        return
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "equal", done.stderr[-2000:]
+    assert_equal(COMPARE)
 
 
 @pytest.mark.parametrize("packed", [2, 4, 8])
@@ -115,7 +103,7 @@ def test_the_kernels_are_taken_where_a_card_has_them(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
     monkeypatch.setattr(wave_conv, "HAS_TRITON", has_triton)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object() if has_descriptors else None)
-    monkeypatch.setattr(wave_conv, "kernels_work", lambda _device: True)
+    monkeypatch.setattr(wave_conv, "_runs", lambda _device: True)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert vocoder_form(torch.float32, torch.device("cuda", 0)) == form
     assert vocoder_form(torch.float32, torch.device("cpu")) == AS_LOADED
@@ -131,8 +119,9 @@ def test_kernels_that_do_not_run_are_said_and_left_out(monkeypatch: pytest.Monke
     # There is no such card here: whatever the try meets, it is told.
     device = torch.device("cuda", 5)
     with pytest.warns(UserWarning, match=r"more slowly: Triton kernels do not run on cuda:5 \("):
-        assert not codec_pointwise.kernels_work(device)
-    assert not wave_conv.has_kernel(device)
+        assert not codec_pointwise.kernels_work(device, torch.float16)
+    with pytest.warns(UserWarning, match=r"more slowly: Triton kernels do not run on cuda:5 \("):
+        assert not wave_conv.has_kernel(device)
 
 
 def test_a_tile_fits_the_shared_memory_of_the_card() -> None:
