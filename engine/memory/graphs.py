@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,14 +40,38 @@ def has_graphs(device: torch.device) -> bool:
     return device.type == "cuda" and torch.version.hip is None
 
 
+_MODE = "thread_local"
+"""Other threads pin memory meanwhile, which torch's strict mode would count as a mistake of ours."""
+
+
 def recording(
     graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None
 ) -> contextlib.AbstractContextManager[None]:
     """What is started inside is recorded, not run; in memory of its own or of ``pool``.
 
-    Other threads pin memory for batches meanwhile, which torch's strict mode would count as a mistake of ours.
+    Waits for the card and gives its free memory back first.
     """
-    return torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
+    return torch.cuda.graph(graph, pool=pool, capture_error_mode=_MODE)
+
+
+@contextlib.contextmanager
+def recording_ahead(graph: torch.cuda.CUDAGraph, device: torch.device) -> Iterator[None]:
+    """As `recording`, while the card computes what was asked for before; free memory stays as it is."""
+    current, apart = torch.cuda.current_stream(device), _stream(device)
+    apart.wait_stream(current)
+    with torch.cuda.stream(apart):
+        graph.capture_begin(capture_error_mode=_MODE)
+        try:
+            yield
+        finally:
+            graph.capture_end()
+    current.wait_stream(apart)
+
+
+@lru_cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The one to record on: libraries keep memory for each stream that they have seen."""
+    return torch.cuda.Stream(device)
 
 
 @dataclass(frozen=True)

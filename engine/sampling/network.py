@@ -11,8 +11,7 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.memory.compile import compiled, run_block
-from engine.memory.graphs import has_graphs
+from engine.memory.graphs import has_graphs, recording_ahead
 from engine.memory.runner import GroupRunner
 from engine.model.codec_memory import memory_room
 from engine.model.transformer import Conditions
@@ -169,26 +168,14 @@ _KNOWN: WeakKeyDictionary[nn.Module, set[tuple[object, ...]]] = WeakKeyDictionar
 
 
 class _Recording:
-    """A function of a latent and a timestep, recorded.
-
-    Not with `torch.cuda.graph`, which waits for the card and gives its free memory back first: what was asked for
-    before is still being computed meanwhile.
-    """
+    """A function of a latent and a timestep, recorded."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], x_t: Tensor) -> None:
         self._x_t = x_t.clone()
         self._t = torch.zeros(len(x_t), dtype=torch.float32, device=x_t.device)
         self._graph = torch.cuda.CUDAGraph()
-        current, apart = torch.cuda.current_stream(x_t.device), _stream(x_t.device)
-        apart.wait_stream(current)
-        with torch.cuda.stream(apart):
-            # Other threads may pin memory meanwhile, which the strict mode would count as a mistake of ours.
-            self._graph.capture_begin(capture_error_mode="thread_local")
-            try:
-                self._result = function(self._x_t, self._t)
-            finally:
-                self._graph.capture_end()
-        current.wait_stream(apart)
+        with recording_ahead(self._graph, x_t.device):
+            self._result = function(self._x_t, self._t)
 
     @property
     def shape(self) -> torch.Size:
@@ -219,22 +206,14 @@ def kept_recordings(model: AceStepTransformer) -> Iterator[None]:
         _KEPT.pop(model, None)
 
 
-def network_call(
-    model: AceStepTransformer,
-    branches: Sequence[Conditions],
-    *,
-    is_blunted: Sequence[bool],
-    num_calls: int,
-    settings: CallSettings,
-    on_fallback: Callable[[str], None],
+def kept_call(
+    model: AceStepTransformer, device: torch.device, make: Callable[..., NetworkCall], *given: Any, **options: Any
 ) -> NetworkCall:
-    """A `NetworkCall`, which has the same arguments; inside `kept_recordings` perhaps that of an earlier clip."""
-    kept, device = _KEPT.get(model), branches[0].tokens.device
+    """What ``make(*given, **options)`` makes; inside `kept_recordings` perhaps that of an earlier clip in its place."""
+    kept = _KEPT.get(model)
     if kept and memory_room(device)[1] < _ROOM_TO_KEEP:
         kept.clear()
-    made = NetworkCall(
-        model, branches, is_blunted=is_blunted, num_calls=num_calls, settings=settings, on_fallback=on_fallback
-    )
+    made = make(*given, **options)
     if kept is None or not made.is_recorded or memory_room(device)[1] < _ROOM_TO_KEEP:
         return made
     earlier = kept.setdefault(made.kind, made)
@@ -252,12 +231,6 @@ def _without_cache(device: torch.device) -> torch.autocast:
     return torch.autocast(
         kind, dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind), cache_enabled=False
     )
-
-
-@lru_cache
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    """The one to record on: libraries keep memory for each stream that they have seen."""
-    return torch.cuda.Stream(device)
 
 
 def filled_up(conditions: Conditions) -> Conditions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,7 +23,7 @@ from engine.sampling.guidance import (
     double_condition,
     guided_steps,
 )
-from engine.sampling.network import DEFAULT_CALLS, CallSettings, NetworkCall, compiled_blocks, network_call
+from engine.sampling.network import DEFAULT_CALLS, CallSettings, NetworkCall, compiled_blocks, kept_call
 from engine.sampling.schedulers import SCHEDULERS, SchedulerType
 
 _TOGETHER = 512
@@ -215,36 +215,32 @@ def _embedded(
     In one call of the encoders, which a card is done with before the next is started; long lyrics, whose attention
     takes memory by their square, in one call each.
     """
-    if branches[0].lyric_ids.shape[1] <= _TOGETHER:
-        return _embedded_together(model, branches, is_blunted=is_blunted)
-    first, *others = branches
-    blunting = blunt_lyrics(model) if is_blunted else nullcontext()
-    conditions = [model.encode_conditions(first)]
-    with blunting:
-        conditions += [model.encode_conditions(branch) for branch in others]
-    return iter(conditions)
+    taus = [1.0] + [TAU if is_blunted else 1.0] * (len(branches) - 1)
+    at_once = len(branches) if branches[0].lyric_ids.shape[1] <= _TOGETHER else 1
+    for first in range(0, len(branches), at_once):
+        chosen = slice(first, first + at_once)
+        yield from _embedded_together(model, branches[chosen], taus[chosen])
 
 
 def _embedded_together(
-    model: AceStepTransformer, branches: Sequence[ConditionInputs], *, is_blunted: bool
+    model: AceStepTransformer, branches: Sequence[ConditionInputs], taus: Sequence[float]
 ) -> Iterator[Conditions]:
-    batch = len(branches[0].text_mask)
-    speakers = [branch.speaker for branch in branches]
-    if branches[0].speaker is not None:
-        speakers = [torch.zeros_like(branches[0].speaker) if one is None else one for one in speakers]
+    """The conditions of each, whose lyrics' queries are multiplied by its tau."""
+    batch, device = len(branches[0].text_mask), branches[0].text_mask.device
+    width = model.config.speaker_embedding_dim
+    speakers = None
+    if any(branch.speaker is not None for branch in branches):
+        nobody = torch.zeros(batch, width, device=device)
+        speakers = torch.cat([nobody if branch.speaker is None else branch.speaker for branch in branches])
     together = ConditionInputs(
         text_states=torch.cat([branch.text_states for branch in branches]),
         text_mask=torch.cat([branch.text_mask for branch in branches]),
         lyric_ids=torch.cat([branch.lyric_ids for branch in branches]),
         lyric_mask=torch.cat([branch.lyric_mask for branch in branches]),
-        speaker=None if speakers[0] is None else torch.cat([one for one in speakers if one is not None]),
+        speaker=speakers,
     )
-    blunting: AbstractContextManager[None] = nullcontext()
-    if is_blunted:
-        tau = torch.full((len(together.text_mask), 1, 1), TAU, device=together.text_mask.device)
-        tau[:batch] = 1.0
-        blunting = blunt_lyrics(model, tau=tau)
-    with blunting:
+    each = torch.tensor(taus, device=device).repeat_interleave(batch)[:, None, None]
+    with blunt_lyrics(model, tau=each) if min(taus) < 1.0 else nullcontext():
         encoded = model.encode_conditions(together)
     return map(Conditions, encoded.tokens.split(batch), encoded.mask.split(batch))
 
@@ -264,7 +260,8 @@ class _Predictor:
         self.settings = settings
         self.steps = guided_steps(settings.num_steps, settings.guidance_interval) if settings.is_guided else range(0)
         self.momentum = Momentum()
-        calls = partial(network_call, model, settings=settings.calls, on_fallback=on_fallback)
+        make = partial(NetworkCall, model, settings=settings.calls, on_fallback=on_fallback)
+        calls = partial(kept_call, model, branches.cond.tokens.device, make)
         self._alone = calls([branches.cond], is_blunted=[False], num_calls=num_calls - len(self.steps))
         self._guided_call: NetworkCall | None = None
         if branches.uncond is not None:

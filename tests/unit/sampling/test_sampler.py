@@ -85,16 +85,16 @@ class OneByOne:
         return velocities
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        PLAIN,
-        replace(PLAIN, cfg_type="cfg"),
-        replace(PLAIN, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
-        replace(PLAIN, use_erg_diffusion=True),
-        SamplingSettings(num_steps=6, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
-    ],
-)
+GUIDED = [
+    PLAIN,
+    replace(PLAIN, cfg_type="cfg"),
+    replace(PLAIN, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
+    replace(PLAIN, use_erg_diffusion=True),
+    SamplingSettings(num_steps=6, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
+]
+
+
+@pytest.mark.parametrize("settings", GUIDED)
 def test_long_lyrics_are_encoded_branch_by_branch(
     deep_model: AceStepTransformer, monkeypatch: pytest.MonkeyPatch, settings: SamplingSettings
 ) -> None:
@@ -103,16 +103,7 @@ def test_long_lyrics_are_encoded_branch_by_branch(
     assert torch.allclose(sample(deep_model, settings), together, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        PLAIN,
-        replace(PLAIN, cfg_type="cfg"),
-        replace(PLAIN, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
-        replace(PLAIN, use_erg_diffusion=True),
-        SamplingSettings(num_steps=6, guidance_scale_text=5.0, guidance_scale_lyric=1.5),
-    ],
-)
+@pytest.mark.parametrize("settings", GUIDED)
 def test_one_batch_is_separate_calls(
     deep_model: AceStepTransformer, monkeypatch: pytest.MonkeyPatch, settings: SamplingSettings
 ) -> None:
@@ -120,7 +111,7 @@ def test_one_batch_is_separate_calls(
     together = sample(deep_model, settings)
     each = 6 if settings.is_double else 4
     assert counted.batches == [2, each, each, each, 2, 2]
-    monkeypatch.setattr(sampler, "network_call", OneByOne)
+    monkeypatch.setattr(sampler, "NetworkCall", OneByOne)
     assert torch.allclose(sample(deep_model, settings), together, atol=1e-4)
     assert set(counted.batches[6:]) == {2}
 
