@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from bench.codec_forms import timed
+from engine.contract.fields_lora import LORA_TARGETS
 from engine.lyrics.tokenizer import LyricTokenizer
 from engine.model.adapters import LoraSpec, add_lora
 from engine.model.autoencoder import MusicCodec
@@ -72,8 +73,8 @@ class Bench:
         model = family.load_model(dtype=dtype, device=device, with_projectors=False)
         codec = family.load_codec(dtype=torch.float32, device=device, parts=("decoder",))
         if lora_rank:
-            targets = ("to_q", "to_k", "to_v", "to_out.0")
-            add_lora(model, LoraSpec(rank=lora_rank, alpha=lora_rank, target_modules=targets), seed=0)
+            spec = LoraSpec(rank=lora_rank, alpha=lora_rank, target_modules=LORA_TARGETS["attn_qkv"])
+            add_lora(model, spec, seed=0)
         return cls(family, model.eval(), codec, device, seconds, lora_rank)
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:

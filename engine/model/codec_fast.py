@@ -7,8 +7,6 @@ product; the attention keeps its queries instead of projecting everything twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -140,8 +138,11 @@ class FastAttention(nn.Module):
             hidden: Any layout.
             window: Positions along W that are projected at once; all when None.
         """
+        width = hidden.shape[-1]
+        places = list(spans(width, window=window or width, context=self.reach))
         queries, total = [], None
-        for _, (query, key, value) in self._projected(hidden, window or hidden.shape[-1]):
+        for place in places:
+            query, key, value = self._projected(hidden, *place)
             sums = _products(value.transpose(1, 2), key)
             sums = torch.cat((sums, key.sum(dim=1, dtype=torch.float32)[:, None]), dim=1)
             total = sums if total is None else total + sums
@@ -150,7 +151,7 @@ class FastAttention(nn.Module):
         largest = total.abs().amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
         reader = F.pad(total / largest, (0, 0, 0, -total.shape[1] % _PADDING)).to(hidden.dtype).transpose(1, 2)
         parts = []
-        for (start, end), query in zip(self._places(hidden.shape[-1], window), queries, strict=True):
+        for (start, end, _, _), query in zip(places, queries, strict=True):
             read = _products(query, reader)
             mixed = read[..., : self.head_dim] / (read[..., self.head_dim : self.head_dim + 1] + self.eps / largest)
             mixed = mixed.to(hidden.dtype).view(len(hidden), -1, *mixed.shape[1:])  # (B, heads, positions, d)
@@ -160,28 +161,23 @@ class FastAttention(nn.Module):
             parts.append(self.norm.added_to(residual, picture))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
-    def _places(self, width: int, window: int | None) -> Iterator[tuple[int, int]]:
-        for start, end, _, _ in spans(width, window=window or width, context=self.reach):
-            yield start, end
-
-    def _projected(self, hidden: Tensor, window: int) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
-        """Window by window, its first position and (B · heads, positions, d) of query, key and value.
+    def _projected(self, hidden: Tensor, start: int, end: int, left: int, right: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(B · heads, positions, d) of query, key and value of a window, which sees what lies left and right of it.
 
         Heads of every scale stand beside each other; a scale's convolution sees its own reach around the window.
         """
         batch, height = len(hidden), hidden.shape[2]
-        for start, end, left, right in spans(hidden.shape[-1], window=window, context=self.reach):
-            joined = F.linear(hidden[..., left:right].movedim(1, -1), self.qkv)  # (B, H, w, 3D)
-            inside = slice(start - left, end - left)
-            heads = joined[:, :, inside].reshape(batch, height * (end - start), -1, 3, self.head_dim)
-            found = [heads.permute(3, 0, 2, 1, 4)]  # (3, B, heads, positions, d)
-            for depth, mix in zip(self.depths, self.mixes, strict=True):
-                near = F.conv2d(joined.movedim(-1, 1), depth.weight, padding=depth.padding, groups=depth.groups)
-                near = near.movedim(1, -1)[:, :, inside].reshape(-1, *mix.shape[:2])  # (B · positions, groups, d)
-                mixed = torch.bmm(near.transpose(0, 1), mix)  # (groups, B · positions, d)
-                found.append(mixed.view(-1, 3, batch, height * (end - start), self.head_dim).permute(1, 2, 0, 3, 4))
-            query, key, value = (torch.cat([one[part] for one in found], dim=1).flatten(0, 1) for part in range(3))
-            yield start, (F.relu(query), F.relu(key), value)
+        joined = F.linear(hidden[..., left:right].movedim(1, -1), self.qkv)  # (B, H, w, 3D)
+        inside = slice(start - left, end - left)
+        heads = joined[:, :, inside].reshape(batch, height * (end - start), -1, 3, self.head_dim)
+        found = [heads.permute(3, 0, 2, 1, 4)]  # (3, B, heads, positions, d)
+        for depth, mix in zip(self.depths, self.mixes, strict=True):
+            near = F.conv2d(joined.movedim(-1, 1), depth.weight, padding=depth.padding, groups=depth.groups)
+            near = near.movedim(1, -1)[:, :, inside].reshape(-1, *mix.shape[:2])  # (B · positions, groups, d)
+            mixed = torch.bmm(near.transpose(0, 1), mix)  # (groups, B · positions, d)
+            found.append(mixed.view(-1, 3, batch, height * (end - start), self.head_dim).permute(1, 2, 0, 3, 4))
+        query, key, value = (torch.cat([one[part] for one in found], dim=1).flatten(0, 1) for part in range(3))
+        return F.relu(query), F.relu(key), value
 
 
 def _by_group(conv: nn.Conv2d) -> Tensor:

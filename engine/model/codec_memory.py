@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from engine.planning.codec_window import USUAL_WINDOW, WINDOWS, window_within
+from engine.planning.codec_window import window_within
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -21,8 +21,7 @@ def window_frames(weight: torch.Tensor) -> int:
         weight: One of the codec, for its device and dtype.
     """
     total, free = memory_room(weight.device)
-    widest = WINDOWS[0] if weight.device.type == "cuda" else USUAL_WINDOW
-    return window_within(total, free, widest=widest)
+    return window_within(total, free, kind="cuda" if weight.device.type == "cuda" else "cpu")
 
 
 def memory_room(device: torch.device) -> tuple[float, float]:

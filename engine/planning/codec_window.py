@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.planning.facts import DeviceKind
+
 MEL_FRAME_S = 512 / 44_100
 
 WINDOWS = (8192, 4096, 2048, 1024, 512)
@@ -20,13 +22,14 @@ _SHARE_OF_ALL, _SHARE_OF_FREE = 1 / 24, 1 / 2
 """A window may take so much of a device: from 56 GB on it is the widest in float32, with 6 GB the narrowest."""
 
 
-def window_within(total_bytes: float, free_bytes: float, *, widest: int = USUAL_WINDOW) -> int:
+def window_within(total_bytes: float, free_bytes: float, *, kind: DeviceKind = "cpu") -> int:
     """The widest window, in mel frames, that a device has room for in float32; the narrowest where it has none.
 
     Args:
         total_bytes: What the run may take of the device.
         free_bytes: Of that, what it does not use yet.
-        widest: No wider than this; ``WINDOWS[0]`` for CUDA cards.
+        kind: Of the device: only CUDA cards have wider ones than `USUAL_WINDOW`.
     """
+    widest = WINDOWS[0] if kind == "cuda" else USUAL_WINDOW
     room = min(total_bytes * _SHARE_OF_ALL, free_bytes * _SHARE_OF_FREE)
     return next((frames for frames in WINDOWS if frames <= widest and frames * _FRAME_BYTES <= room), WINDOWS[-1])

@@ -6,7 +6,7 @@ import math
 
 from engine.contract.config import Config
 from engine.contract.feature_models import FEATURE_MODELS
-from engine.planning.codec_window import MEL_FRAME_S, USUAL_WINDOW, WINDOWS, window_within
+from engine.planning.codec_window import MEL_FRAME_S, USUAL_WINDOW, window_within
 from engine.planning.facts import DataFacts, DeviceKind
 from engine.planning.sizes import ModelSizes, published_sizes
 
@@ -65,7 +65,7 @@ def clip_bytes(config: Config, sizes: ModelSizes, kind: DeviceKind, card_bytes: 
     sampling = frames * sizes.inner_dim * _CALL_NUMBERS * (4 if config.mixed_precision == "no" else 2)
     window = USUAL_WINDOW
     if card_bytes is not None:
-        window = window_within(card_bytes, card_bytes, widest=WINDOWS[0] if kind == "cuda" else USUAL_WINDOW)
+        window = window_within(card_bytes, card_bytes, kind=kind)
     decoding = codec_bytes(decoded, sizes, bytes_per_number=4, window=window)
     decoder, vocoder = sizes.num_codec_decoder * 4, sizes.num_vocoder * 4
     if kind == "cuda" and not config.keep_vae_loaded:  # they come one after the other, and not before there is work
