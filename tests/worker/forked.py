@@ -124,9 +124,12 @@ def _let_go_of_the_parent(environment: Mapping[str, str] | None) -> None:
             os.dup2(nothing, number)
     gc.enable()
     gc.freeze()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
-        signal.signal(number, signal.SIG_DFL)
+    fresh = dict.fromkeys(
+        (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH), signal.SIG_DFL
+    )
+    for number, handler in {signal.SIGINT: signal.default_int_handler, **fresh}.items():
+        if signal.getsignal(number) != signal.SIG_IGN:  # what is ignored stays so in what is started (nohup, `&`)
+            signal.signal(number, handler)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)  # as Python does at its start
     if environment is not None:
